@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
 use async_nats::jetstream::kv;
+use runtime::settings::parse_duration;
 use serde_json::json;
-use types::developer_settings::{BUCKET, DeveloperSettings, settings_entry};
+use types::developer_settings::{BUCKET, DeveloperSettings, LEAST_IDLE, MOST_IDLE, settings_entry};
 use types::id::DeveloperId;
 use types::time;
 
@@ -31,21 +32,29 @@ pub enum DevelopersCommand {
     /// Set what changes a developer's results
     #[command(after_long_help = "Examples:
   devtrail developers set ada --zone Europe/Berlin
-  devtrail developers set ada --no-zone")]
+  devtrail developers set ada --idle 5m
+  devtrail developers set ada --no-zone --no-idle")]
     Set(DeveloperSetSettings),
 }
 
 /// What to set.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("settings").required(true).multiple(true))]
 pub struct DeveloperSetSettings {
     /// The developer
     developer: DeveloperId,
     /// The IANA zone, such as Europe/Berlin, for what is received from now on of clients that name none
-    #[arg(long, value_name = "ZONE", value_parser = parse_zone, required_unless_present = "no_zone")]
+    #[arg(long, value_name = "ZONE", value_parser = parse_zone, group = "settings")]
     zone: Option<String>,
     /// Remove the zone
-    #[arg(long, conflicts_with = "zone")]
+    #[arg(long, conflicts_with = "zone", group = "settings")]
     no_zone: bool,
+    /// The longest pause that counts as active time, from 1m to 1h, for all days: they are computed again
+    #[arg(long, value_name = "TIME", value_parser = parse_idle, group = "settings")]
+    idle: Option<u64>,
+    /// Remove the timeout: 15 minutes count
+    #[arg(long, conflicts_with = "idle", group = "settings")]
+    no_idle: bool,
     #[command(flatten)]
     target: Target,
 }
@@ -58,6 +67,16 @@ fn parse_zone(name: &str) -> Result<String, String> {
                 .to_owned(),
         ),
     }
+}
+
+/// A timeout in whole seconds.
+fn parse_idle(text: &str) -> Result<u64, String> {
+    let idle = parse_duration(text)?;
+    let is_whole = idle.subsec_nanos() == 0;
+    if is_whole && (LEAST_IDLE..=MOST_IDLE).contains(&idle.as_secs()) {
+        return Ok(idle.as_secs());
+    }
+    Err("is no timeout: write whole seconds or minutes from 1m to 1h, such as 5m".to_owned())
 }
 
 /// Runs the command.
@@ -92,15 +111,21 @@ async fn list(target: &Target, as_json: bool) -> anyhow::Result<()> {
         return Ok(output::json(&entries.collect::<Vec<_>>())?);
     }
     if developers.is_empty() {
-        let how =
-            "No developer has settings. `devtrail developers set NAME --zone ZONE` sets a zone.";
+        let how = "No developer has settings. `devtrail developers set NAME --zone ZONE` sets a zone, \
+                   --idle TIME a timeout.";
         return Ok(output::line(how)?);
     }
+    let none = || "-".to_owned();
     let row = |(developer, settings): (String, DeveloperSettings)| {
-        [developer, settings.zone.unwrap_or_else(|| "-".to_owned())]
+        let idle = settings.idle_seconds.map(timeout_text);
+        [
+            developer,
+            settings.zone.unwrap_or_else(none),
+            idle.unwrap_or_else(none),
+        ]
     };
     Ok(output::table(
-        ["DEVELOPER", "ZONE"],
+        ["DEVELOPER", "ZONE", "IDLE"],
         developers.into_iter().map(row).collect(),
     )?)
 }
@@ -120,8 +145,9 @@ async fn set(settings: DeveloperSetSettings) -> anyhow::Result<()> {
         None => DeveloperSettings::default(),
     };
     let changed = DeveloperSettings {
-        zone: settings.zone,
-        ..known
+        zone: chosen(settings.zone, settings.no_zone, known.zone),
+        idle_seconds: chosen(settings.idle, settings.no_idle, known.idle_seconds),
+        others: known.others,
     };
     let revision = current.map_or(0, |entry| entry.revision);
     let value = serde_json::to_vec(&changed)?;
@@ -134,12 +160,33 @@ async fn set(settings: DeveloperSetSettings) -> anyhow::Result<()> {
         }
         Err(error) => return Err(error.into()),
     }
-    Ok(output::line(match &changed.zone {
+    output::line(match &changed.zone {
         Some(zone) => format!(
             "{developer}'s zone is {zone}: for what is received from now on, of clients that name none."
         ),
         None => format!(
             "{developer} has no zone: where a client names none, each event's own offset decides."
         ),
+    })?;
+    Ok(output::line(match changed.idle_seconds {
+        Some(seconds) => format!(
+            "{developer}'s pauses of up to {} count as active time; days are computed again where that changed.",
+            timeout_text(seconds)
+        ),
+        None => format!("{developer}'s pauses of up to 15m count as active time, as everybody's."),
     })?)
+}
+
+/// What a setting is after a command: what it was, unless the command sets or removes it.
+fn chosen<T>(set: Option<T>, is_removed: bool, before: Option<T>) -> Option<T> {
+    if is_removed { None } else { set.or(before) }
+}
+
+/// A timeout as it can be written in a command.
+fn timeout_text(seconds: u64) -> String {
+    if seconds.is_multiple_of(60) {
+        format!("{}m", seconds / 60)
+    } else {
+        format!("{seconds}s")
+    }
 }

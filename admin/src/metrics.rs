@@ -1,19 +1,21 @@
 //! `devtrail metrics`, `today` and `stats`: the days of a developer, or of everyone.
 
 mod day;
+mod explained;
 mod table;
 
 use anyhow::bail;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
-use store::{Listings, QueryReads};
+use store::{Jobs, Listings, QueryReads};
 use types::id::DeveloperId;
+use workers::aggregate::explain_stored;
 
 use crate::developer::{self, OwnDeveloper};
 use crate::output::{self, OUTPUT, SELECTION};
 use crate::target::{Target, with_store};
-use crate::time_args::DayRangeArgs;
+use crate::time_args::{DayRangeArgs, parse_day};
 use day::Day;
 
 /// What to do with metrics.
@@ -23,6 +25,8 @@ pub enum MetricsCommand {
     ///
     /// With neither --from nor --to it shows the newest 14 days that have events, in JSON all of them.
     Show(MetricsShowSettings),
+    /// Show what a day's active time is made of: what counts, from which events, and why a pause does not
+    Explain(MetricsExplainSettings),
 }
 
 /// Which days, of which developers.
@@ -52,6 +56,24 @@ pub struct MetricsShowSettings {
     all: bool,
     #[command(flatten)]
     range: DayRangeArgs,
+    #[command(flatten)]
+    target: Target,
+    /// Print JSON
+    #[arg(long, help_heading = OUTPUT)]
+    json: bool,
+}
+
+/// Which day.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  devtrail metrics explain ada 2026-03-01
+  devtrail metrics explain ada 2026-03-01 --json")]
+pub struct MetricsExplainSettings {
+    /// The developer
+    developer: DeveloperId,
+    /// The local day, YYYY-MM-DD
+    #[arg(value_name = "DAY", value_parser = parse_day)]
+    day: String,
     #[command(flatten)]
     target: Target,
     /// Print JSON
@@ -110,7 +132,10 @@ const NAMED: usize = 10;
 /// # Errors
 /// Returns an error if the database cannot be read, or the developer has no metrics.
 pub async fn run(command: MetricsCommand) -> anyhow::Result<()> {
-    let MetricsCommand::Show(settings) = command;
+    let settings = match command {
+        MetricsCommand::Show(settings) => settings,
+        MetricsCommand::Explain(settings) => return explain(&settings).await,
+    };
     show(&Asked {
         target: settings.target,
         developer: settings.developer.or(settings.named),
@@ -118,6 +143,33 @@ pub async fn run(command: MetricsCommand) -> anyhow::Result<()> {
         json: settings.json,
     })
     .await
+}
+
+async fn explain(settings: &MetricsExplainSettings) -> anyhow::Result<()> {
+    with_store!(settings.target, |store| explain_from(&store, settings)
+        .await)
+}
+
+async fn explain_from(
+    store: &(impl QueryReads + Jobs),
+    settings: &MetricsExplainSettings,
+) -> anyhow::Result<()> {
+    let MetricsExplainSettings { developer, day, .. } = settings;
+    let explained = explain_stored(store, developer.to_string(), day.clone()).await?;
+    let Some(explained) = explained else {
+        developer::ensure_known(&settings.target, Some(developer)).await?;
+        bail!(
+            "{developer} has no metrics on {day}. `devtrail metrics show {developer}` lists the days that have some."
+        );
+    };
+    if settings.json {
+        return Ok(output::json(&explained)?);
+    }
+    Ok(output::line(explained::text(
+        developer.as_str(),
+        &explained,
+        output::terminal_width(),
+    ))?)
 }
 
 /// Runs `devtrail today`.

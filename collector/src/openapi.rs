@@ -12,10 +12,13 @@ use utoipa::openapi::OpenApi;
 
 use http_server::ErrorCode;
 
-pub use parameters::{BatchHeaders, BatchId, Days, HeartbeatHeaders, SchemaName};
+pub use parameters::{
+    BatchHeaders, BatchId, ExplainedDay, HeartbeatHeaders, MetricsParameters, SchemaName,
+    SessionParameters,
+};
 pub use refusals::{
-    BatchRefusals, EventsRefusals, HeartbeatRefusals, MetricsRefusals, NoRefusals, ReadyRefusals,
-    SchemaRefusals, ScrapeRefusals,
+    BatchRefusals, EventsRefusals, ExplainRefusals, HeartbeatRefusals, MetricsRefusals, NoRefusals,
+    ReadyRefusals, SchemaRefusals, ScrapeRefusals,
 };
 
 /// The schemas of what `formats` reads by hand and of what heartbeats are answered with, each with an example.

@@ -47,14 +47,18 @@ pub struct PartialRow {
     pub computed: Computed,
 }
 
-/// A folded local day: replaces what was computed at a lower generation or version.
+/// A folded local day: replaces what was computed at a lower generation or version, or with older settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DayRow {
     pub developer: String,
     /// The local day, `YYYY-MM-DD`.
     pub day: String,
-    /// What was computed; its generation is the sum over the hours in its look-back.
+    /// The metrics; their generation is the sum over the hours in the look-back.
     pub computed: Computed,
+    /// The revision of the developer's settings that it was computed with; 0 if there are none.
+    pub settings: i64,
+    /// What the metrics are made of, as JSON: for parts of the day, and for several days together.
+    pub counts: String,
 }
 
 /// An alert that a rule gives for a window.

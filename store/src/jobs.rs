@@ -9,7 +9,9 @@ use crate::alert_outbox::AlertRevision;
 use crate::effects::{Effects, JobDone};
 use crate::error::StoreError;
 use crate::row::{Row, flag};
-use crate::snapshot::{ComputedAt, Hour, ReadPlan, Snapshot, SnapshotRequest, StoredEvent};
+use crate::snapshot::{
+    ComputedAt, DayComputedAt, Hour, ReadPlan, Snapshot, SnapshotRequest, StoredEvent,
+};
 use crate::sql::shared_sql;
 
 /// How the store has the batch that a job is of.
@@ -62,7 +64,15 @@ pub trait Jobs: Send + Sync + 'static {
         &self,
         developer: String,
         days: Vec<String>,
-    ) -> impl Future<Output = Result<BTreeMap<String, ComputedAt>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<BTreeMap<String, DayComputedAt>, StoreError>> + Send;
+
+    /// The first `limit` of a developer's days that were computed with settings older than this revision.
+    fn days_before_settings(
+        &self,
+        developer: String,
+        revision: i64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
 
     /// What these rules were evaluated at last on windows that begin on `first` to `last`: by rule and first day.
     fn computed_rule_windows(
@@ -115,6 +125,7 @@ impl JobBatch {
 }
 
 shared_sql! {
+    DAYS_BEFORE_SETTINGS = "SELECT day FROM days WHERE developer = $1 AND settings < $2 ORDER BY day LIMIT $3";
     /// T3f. A job that is done already does not fail its batch.
     FAIL_JOB = "UPDATE batches SET failed = failed | $3,
           state = CASE WHEN state = 'triggered' THEN 'failed' ELSE state END
@@ -154,11 +165,14 @@ macro_rules! insert_partials {
 macro_rules! insert_days {
     ($rows:literal) => {
         concat!(
-            "INSERT INTO days (developer, day, computed_gen, version, body) ",
+            "INSERT INTO days (developer, day, computed_gen, version, settings, body, counts) ",
             $rows,
             " ON CONFLICT (developer, day) DO UPDATE SET
-              computed_gen = excluded.computed_gen, version = excluded.version, body = excluded.body
-            WHERE days.computed_gen < excluded.computed_gen OR days.version < excluded.version"
+              computed_gen = excluded.computed_gen, version = excluded.version, settings = excluded.settings,
+              body = excluded.body, counts = excluded.counts
+            WHERE days.computed_gen < excluded.computed_gen OR days.version < excluded.version
+              OR (days.computed_gen = excluded.computed_gen AND days.version = excluded.version
+                AND days.settings < excluded.settings)"
         )
     };
 }

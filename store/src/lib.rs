@@ -63,8 +63,8 @@ pub use query_reads::{
 };
 pub use retention::{BatchProgress, Retention};
 pub use snapshot::{
-    Computed, ComputedAt, Hour, HourChange, Partial, ReadPlan, Snapshot, SnapshotRequest,
-    StoredEvent,
+    Computed, ComputedAt, DayComputedAt, Hour, HourChange, Partial, ReadPlan, Snapshot,
+    SnapshotRequest, StoredEvent,
 };
 pub use sqlite::{SQLITE_CACHE_KIB, Sqlite};
 pub use store::Store;

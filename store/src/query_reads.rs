@@ -51,6 +51,8 @@ pub struct StoredDay {
     /// `YYYY-MM-DD`.
     pub day: String,
     pub metrics: Computed,
+    /// What they are made of, as JSON.
+    pub counts: String,
 }
 
 /// An alert as it is now.
@@ -141,7 +143,7 @@ shared_sql! {
         LEFT JOIN batches b ON b.src = e.src AND b.seq = e.seq
         WHERE d.src = $1 AND d.seq = $2
         ORDER BY 3";
-    DAYS = "SELECT day, computed_gen, version, body FROM days
+    DAYS = "SELECT day, computed_gen, version, body, counts FROM days
         WHERE developer = $1 AND day BETWEEN $2 AND $3 ORDER BY day";
     DEVELOPERS = "SELECT DISTINCT developer FROM days ORDER BY developer";
     ALERTS = "SELECT alert_id, developer, rule, severity, window_start, title, state, revision, push, body
@@ -200,6 +202,7 @@ impl StoredDay {
                 version: row.value(2)?,
                 body: row.value(3)?,
             },
+            counts: row.value(4)?,
         })
     }
 }

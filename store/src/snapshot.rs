@@ -92,6 +92,24 @@ pub struct Computed {
     pub body: String,
 }
 
+/// What a local day was computed from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayComputedAt {
+    pub at: ComputedAt,
+    /// The revision of the developer's settings.
+    pub settings: i64,
+}
+
+impl DayComputedAt {
+    /// From the columns computed_gen, version, settings at `column`.
+    pub(crate) fn decode(row: &impl Row, column: usize) -> Result<Self, StoreError> {
+        Ok(Self {
+            at: ComputedAt::decode(row, column)?,
+            settings: row.value(column + 2)?,
+        })
+    }
+}
+
 /// The generation and version that a window was computed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ComputedAt {

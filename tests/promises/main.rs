@@ -26,6 +26,7 @@ mod late_events;
 mod latency;
 mod local_time;
 mod lookup;
+mod metrics;
 mod metrics_and_health;
 mod nats_login;
 mod openapi;

@@ -270,7 +270,15 @@ impl<S: Store> Worker<S> {
         )));
         let work = aggregate::AggregateWork {
             store: self.store.clone(),
+            timeouts: aggregate::IdleTimeouts::default(),
         };
+        let following = aggregate::follow_settings(
+            work.clone(),
+            self.js.clone(),
+            self.settings.retry.policy(),
+            self.process.clone(),
+        );
+        self.add(until_shutdown(following));
         self.add_jobs(work);
     }
 

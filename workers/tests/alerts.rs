@@ -356,8 +356,17 @@ impl Jobs for OneEvent {
         &self,
         _: String,
         _: Vec<String>,
-    ) -> Result<BTreeMap<String, ComputedAt>, StoreError> {
+    ) -> Result<BTreeMap<String, store::DayComputedAt>, StoreError> {
         Ok(BTreeMap::new())
+    }
+
+    async fn days_before_settings(
+        &self,
+        _: String,
+        _: i64,
+        _: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn computed_rule_windows(

@@ -5,7 +5,7 @@
 #[path = "../../collector/tests/stored/nats.rs"]
 mod nats;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,11 +16,13 @@ use runtime::shutdown::Shutdown;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use store::{
-    Account, AuditEntry, Clue, Computed, History, QueryReads, StoreError, StoredAlert, StoredBatch,
-    StoredDay, Submission, Totals, VerifyReads,
+    Account, AlertRevision, AuditEntry, Clue, Computed, ComputedAt, DayComputedAt, Effects,
+    History, Hour, JobBatch, JobDone, Jobs, QueryReads, ReadPlan, Snapshot, SnapshotRequest,
+    StoreError, StoredAlert, StoredBatch, StoredDay, StoredEvent, Submission, Totals, VerifyReads,
+    WindowKey,
 };
 use types::id::{BatchRef, MessageIdentity, Src};
-use types::job::{BatchState, Mask};
+use types::job::{BatchState, JobBody, Mask};
 use types::query::{
     BATCH, BatchQuery, DayReply, METRICS, MetricsQuery, QueryReply, RESEND_NOTES, ResendNote,
     StoredReply, SubmissionReply,
@@ -108,6 +110,67 @@ impl VerifyReads for Known {
     }
 }
 
+/// Nothing here works on jobs; what a day is made of is read with their snapshots.
+impl Jobs for Known {
+    async fn done(&self, _: Vec<String>) -> Result<BTreeSet<String>, StoreError> {
+        Ok(BTreeSet::new())
+    }
+
+    async fn job_batches(&self, _: Vec<JobBody>) -> Result<Vec<JobBatch>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn events_of(&self, _: Vec<BatchRef>) -> Result<Vec<StoredEvent>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn snapshot<P, F>(&self, _: SnapshotRequest, plan: F) -> Result<Snapshot<P>, StoreError>
+    where
+        P: Send + 'static,
+        F: Fn(BTreeMap<i64, Hour>) -> ReadPlan<P> + Send + Sync + 'static,
+    {
+        Ok(Snapshot {
+            plan: plan(BTreeMap::new()).plan,
+            events: Vec::new(),
+        })
+    }
+
+    async fn computed_days(
+        &self,
+        _: String,
+        _: Vec<String>,
+    ) -> Result<BTreeMap<String, DayComputedAt>, StoreError> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn days_before_settings(
+        &self,
+        _: String,
+        _: i64,
+        _: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn computed_rule_windows(
+        &self,
+        _: String,
+        _: Vec<String>,
+        _: String,
+        _: String,
+    ) -> Result<BTreeMap<WindowKey, ComputedAt>, StoreError> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn finish_jobs(
+        &self,
+        _: Effects,
+        _: Vec<JobDone>,
+    ) -> Result<Vec<AlertRevision>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
 impl QueryReads for Known {
     async fn submissions(
         &self,
@@ -147,6 +210,7 @@ impl QueryReads for Known {
                 version: 1,
                 body: body.to_owned(),
             },
+            counts: "{}".to_owned(),
         };
         let last = if to == "bad" { "3" } else { "{}" };
         Ok(vec![stored(from, r#"{"edits":3}"#), stored(to, last)])
@@ -289,6 +353,7 @@ async fn every_query_about_batches_and_days_gets_a_reply() {
         developer: "ada".into(),
         from: "2026-03-01".into(),
         to: to.into(),
+        ..MetricsQuery::default()
     };
     let found: Vec<DayReply> = ok(query(&client, METRICS, &days("2026-03-02")).await);
     assert_eq!(

@@ -60,13 +60,31 @@ parameters! {
     BatchId: [
         ("path", "batch_id", json!({"type": "string", "pattern": ID}), "The client's batch id, percent-encoded."),
     ];
-    /// Of `GET /v1/metrics/daily`.
-    Days: [
+    /// Of the routes of metrics.
+    MetricsParameters: [
         ("query", "from", json!({"type": "string", "format": "date"}),
             "The first local day, not after `to`. Absent: 29 days before `to`."),
         ("query", "to", json!({"type": "string", "format": "date"}),
             "The last local day, less than 366 days after `from`. Absent: tomorrow in UTC, the latest day on any \
                 clock."),
+        ("query", "project", json!({"type": "string"}),
+            "Only of this project: its name in any spelling, its key, or `unknown`."),
+        ("query", "language", json!({"type": "string"}), "Only of this language, or `unknown`."),
+        ("query", "editor", json!({"type": "string"}), "Only of this editor, or `unknown`."),
+    ];
+    /// Of `GET /v1/metrics/daily/{day}/explain`.
+    ExplainedDay: [
+        ("path", "day", json!({"type": "string", "format": "date"}), "A local day."),
+    ];
+    /// Of `GET /v1/sessions`.
+    SessionParameters: [
+        ("query", "from", json!({"type": "string", "format": "date"}),
+            "The first local day, not after `to`. Absent: 29 days before `to`."),
+        ("query", "to", json!({"type": "string", "format": "date"}),
+            "The last local day, less than 366 days after `from`. Absent: tomorrow in UTC, the latest day on any \
+                clock."),
+        ("query", "project", json!({"type": "string"}),
+            "Only those with time in this project: its name in any spelling, its key, or `unknown`."),
     ];
     /// Of `GET /v1/schemas/{version}/{type}`.
     SchemaName: [

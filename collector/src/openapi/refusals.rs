@@ -49,7 +49,11 @@ refusals! {
         InvalidParameter, Unauthenticated, ScopeMissing, BatchUnknown, RateLimited, StreamUnavailable,
         StoreUnavailable,
     ];
-    /// Of `GET /v1/metrics/daily`.
+    /// Of `GET /v1/metrics/daily/{day}/explain`.
+    ExplainRefusals: [
+        InvalidParameter, Unauthenticated, ScopeMissing, NotFound, RateLimited, StreamUnavailable, StoreUnavailable,
+    ];
+    /// Of the routes of metrics.
     MetricsRefusals: [
         InvalidParameter, Unauthenticated, ScopeMissing, RateLimited, StreamUnavailable, StoreUnavailable,
     ];

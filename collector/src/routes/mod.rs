@@ -1,9 +1,9 @@
 //! The routes, one file a resource.
 
 mod batches;
-mod daily_metrics;
 mod events;
 mod health;
+mod metrics;
 mod near_miss;
 mod openapi_document;
 mod prometheus;
@@ -40,7 +40,11 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(route!(wakatime::one))
         .routes(route!(wakatime::bulk))
         .routes(route!(batches::get))
-        .routes(route!(daily_metrics::daily))
+        .routes(route!(metrics::daily))
+        .routes(route!(metrics::hourly))
+        .routes(route!(metrics::weekly))
+        .routes(route!(metrics::sessions))
+        .routes(route!(metrics::explain))
         .routes(route!(schemas::list))
         .routes(route!(schemas::one))
         .routes(route!(openapi_document::get))

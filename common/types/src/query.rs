@@ -18,6 +18,10 @@ use crate::verdict::{Counts, Exception};
 pub const BATCH: &str = "devtrail.query.batch";
 /// Subject of [`MetricsQuery`]; answered by the aggregate workers.
 pub const METRICS: &str = "devtrail.query.metrics";
+/// Subject of [`SessionsQuery`]; answered by the aggregate workers.
+pub const SESSIONS: &str = "devtrail.query.sessions";
+/// Subject of [`ExplainQuery`]; answered by the aggregate workers.
+pub const EXPLAIN: &str = "devtrail.query.explain";
 /// Subject of [`ResendNote`]; recorded by the persist workers.
 pub const RESEND_NOTES: &str = "devtrail.note.duplicate";
 /// Subject of a [`DecisionRequest`] before a dead letter is redriven; recorded by the persist workers.
@@ -57,8 +61,21 @@ pub enum BatchQuery {
     },
 }
 
-/// A developer's days, both ends included.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What metrics are asked for: of each hour, day or week.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Period {
+    /// An hour of a local day.
+    Hour,
+    /// A local day.
+    #[default]
+    Day,
+    /// A week from Monday to Sunday (ISO 8601).
+    Week,
+}
+
+/// Metrics of a developer's days, both ends included. Answered with [`HourReply`]s, [`DayReply`]s or [`WeekReply`]s.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricsQuery {
     /// The developer's id.
     pub developer: String,
@@ -66,6 +83,147 @@ pub struct MetricsQuery {
     pub from: String,
     /// The last local day, `YYYY-MM-DD`.
     pub to: String,
+    #[serde(default)]
+    pub period: Period,
+    /// Only of this project: its name in any spelling, or its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Only of this language: a name or alias.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// Only of this editor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub editor: Option<String>,
+}
+
+/// A developer's sessions that began on these days, both ends included. Answered with [`SessionReply`]s.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionsQuery {
+    /// The developer's id.
+    pub developer: String,
+    /// The first local day, `YYYY-MM-DD`.
+    pub from: String,
+    /// The last local day, `YYYY-MM-DD`.
+    pub to: String,
+    /// Only those with time in this project: its name in any spelling, or its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+}
+
+/// A developer's metrics of an hour of a local day. On a day of 25 hours one comes twice, with two offsets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HourReply {
+    /// When it begins: RFC 3339 with the offset of local time.
+    pub hour: String,
+    /// The local day, `YYYY-MM-DD`.
+    pub day: String,
+    /// The metrics, by name.
+    #[serde(flatten)]
+    pub metrics: serde_json::Map<String, Value>,
+}
+
+/// A developer's metrics of a week.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WeekReply {
+    /// The week, `YYYY-Www` (ISO 8601).
+    pub week: String,
+    /// Its first day that was asked for, `YYYY-MM-DD`.
+    pub from: String,
+    /// Its last day that was asked for, `YYYY-MM-DD`.
+    pub to: String,
+    /// How many of its days have events.
+    pub days: usize,
+    /// The metrics, by name.
+    #[serde(flatten)]
+    pub metrics: serde_json::Map<String, Value>,
+}
+
+/// What a developer's day is made of. Answered with a [`DayExplained`], or null if the day has no metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainQuery {
+    /// The developer's id.
+    pub developer: String,
+    /// The local day, `YYYY-MM-DD`.
+    pub day: String,
+}
+
+/// A day's active time, from its beginning to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DayExplained {
+    /// The local day, `YYYY-MM-DD`.
+    pub day: String,
+    /// The longest pause that counts, in seconds.
+    pub idle_seconds: i64,
+    /// What the stretches add up to: the day's metric.
+    pub active_seconds: i64,
+    /// The same in milliseconds.
+    pub active_ms: i64,
+    pub parts: Vec<DayPart>,
+}
+
+/// Some time of the day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DayPart {
+    /// When it begins, RFC 3339 in UTC.
+    pub from: String,
+    /// When it ends, RFC 3339 in UTC.
+    pub to: String,
+    /// What of it counts on this day, in milliseconds.
+    pub counted_ms: i64,
+    pub why: Why,
+    /// What the time counts for: that of the event before each pause.
+    #[serde(flatten)]
+    pub place: Option<PlaceNames>,
+    /// How many events it came from.
+    pub events: usize,
+    /// The ids of the first hundred of them.
+    pub event_ids: Vec<String>,
+}
+
+/// Why time counts, or does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// Each event follows the one before within the timeout.
+    WithinTimeout,
+    /// The pause is longer than the timeout.
+    LongerThanTimeout,
+    /// The pause is short enough, and a part of it lies on another local day.
+    PartlyOnAnotherDay,
+}
+
+/// A project by its key, language and editor; each `unknown` if no event tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlaceNames {
+    pub project: String,
+    pub language: String,
+    pub editor: String,
+}
+
+/// A run of events without a pause that is longer than the developer's timeout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SessionReply {
+    /// The local day that it began on.
+    pub day: String,
+    /// The time of its first event: RFC 3339 with the offset of local time.
+    pub start: String,
+    /// The time of its last event, with the same offset.
+    pub end: String,
+    /// How long it was, rounded down.
+    pub seconds: i64,
+    pub events: u64,
+    /// Its time by project, the longest first.
+    pub projects: Vec<SessionProject>,
+}
+
+/// The part of a session that was spent in a project.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SessionProject {
+    /// As its owner wrote it.
+    pub name: String,
+    /// What filters know it by.
+    pub key: String,
+    pub seconds: i64,
 }
 
 /// A developer's metrics of one day.

@@ -271,7 +271,11 @@ CREATE TABLE days (
   day          TEXT    NOT NULL,
   computed_gen INTEGER NOT NULL,
   version      INTEGER NOT NULL,
+  -- The revision of the developer's settings that it was computed with.
+  settings     INTEGER NOT NULL,
   body         TEXT    NOT NULL,
+  -- What the metrics in body are made of: for an hour, a project, a week.
+  counts       TEXT    NOT NULL,
   PRIMARY KEY (developer, day)
 ) STRICT, WITHOUT ROWID;
 

@@ -23,13 +23,13 @@ use crate::effects::{DayRow, Effects, JobDone, JobFailed, PartialRow, RuleWindow
 use crate::error::StoreError;
 use crate::hours::HourRange;
 use crate::jobs::{
-    FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days, insert_partials,
-    insert_rule_windows,
+    DAYS_BEFORE_SETTINGS, FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days,
+    insert_partials, insert_rule_windows,
 };
 use crate::row::{Row, batch_ref, state};
 use crate::snapshot::{
-    Computed, ComputedAt, Hour, HourChange, ReadPlan, Snapshot, SnapshotRequest, StoredEvent,
-    with_changes,
+    Computed, ComputedAt, DayComputedAt, Hour, HourChange, ReadPlan, Snapshot, SnapshotRequest,
+    StoredEvent, with_changes,
 };
 use crate::transaction_timing;
 
@@ -69,7 +69,7 @@ const HOUR_CHANGES: &str = "SELECT c.hour, c.gen, c.first_at, c.last_at
       WHERE developer = $1 AND hour = h.hour AND gen > p.computed_gen OFFSET 0) c
     ORDER BY c.hour, c.gen";
 const COMPUTED_DAYS: &str =
-    "SELECT day, computed_gen, version FROM days WHERE developer = $1 AND day = ANY($2)";
+    "SELECT day, computed_gen, version, settings FROM days WHERE developer = $1 AND day = ANY($2)";
 const COMPUTED_RULE_WINDOWS: &str =
     "SELECT rule, window_start, computed_gen, version FROM rule_windows
     WHERE developer = $1 AND rule = ANY($2) AND window_start BETWEEN $3 AND $4";
@@ -99,7 +99,7 @@ const INSERT_PARTIALS: &str = insert_partials!(
     "SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::integer[], $6::text[], $7::text[])"
 );
 const INSERT_DAYS: &str = insert_days!(
-    "SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[], $5::text[])"
+    "SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[], $5::bigint[], $6::text[], $7::text[])"
 );
 /// Its lock also keeps a window's alert to one writer.
 const INSERT_RULE_WINDOWS: &str = concat!(
@@ -174,13 +174,25 @@ impl Jobs for Postgres {
         &self,
         developer: String,
         days: Vec<String>,
-    ) -> Result<BTreeMap<String, ComputedAt>, StoreError> {
+    ) -> Result<BTreeMap<String, DayComputedAt>, StoreError> {
         let computed = self
             .list(COMPUTED_DAYS, &[&developer, &days], |row| {
-                Ok((row.value(0)?, ComputedAt::decode(row, 1)?))
+                Ok((row.value(0)?, DayComputedAt::decode(row, 1)?))
             })
             .await?;
         Ok(computed.into_iter().collect())
+    }
+
+    async fn days_before_settings(
+        &self,
+        developer: String,
+        revision: i64,
+        limit: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        let limit = i64::from(limit);
+        let key: [Param<'_>; 3] = [&developer, &revision, &limit];
+        self.list(DAYS_BEFORE_SETTINGS.postgres, &key, |row| row.value(0))
+            .await
     }
 
     async fn computed_rule_windows(
@@ -432,7 +444,9 @@ async fn write_days(tx: &Transaction<'_>, given: &[DayRow]) -> Result<(), Transa
             &column(&given, |row| row.day.as_str()),
             &column(&given, |row| row.computed.generation),
             &column(&given, |row| row.computed.version),
+            &column(&given, |row| row.settings),
             &column(&given, |row| row.computed.body.as_str()),
+            &column(&given, |row| row.counts.as_str()),
         ],
     )
     .await?;

@@ -18,12 +18,13 @@ use crate::effects::{DayRow, Effects, JobDone, JobFailed, PartialRow, RuleWindow
 use crate::error::StoreError;
 use crate::hours::HourRange;
 use crate::jobs::{
-    FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days, insert_partials,
-    insert_rule_windows,
+    DAYS_BEFORE_SETTINGS, FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days,
+    insert_partials, insert_rule_windows,
 };
 use crate::row::{Row as _, state};
 use crate::snapshot::{
-    ComputedAt, Hour, HourChange, ReadPlan, Snapshot, SnapshotRequest, StoredEvent, with_changes,
+    ComputedAt, DayComputedAt, Hour, HourChange, ReadPlan, Snapshot, SnapshotRequest, StoredEvent,
+    with_changes,
 };
 use crate::submission::STATE;
 use crate::transaction_timing;
@@ -49,7 +50,7 @@ const HOUR_CHANGES: &str = "SELECT c.hour, c.gen, c.first_at, c.last_at
     WHERE h.developer = ?1 AND h.hour BETWEEN ?2 AND ?3 AND p.computed_gen < h.gen
     ORDER BY c.hour, c.gen";
 const COMPUTED_DAY: &str =
-    "SELECT computed_gen, version FROM days WHERE developer = ?1 AND day = ?2";
+    "SELECT computed_gen, version, settings FROM days WHERE developer = ?1 AND day = ?2";
 const COMPUTED_RULE_WINDOWS: &str = "SELECT window_start, computed_gen, version FROM rule_windows
     WHERE developer = ?1 AND rule = ?2 AND window_start BETWEEN ?3 AND ?4";
 const EVENTS_OF_SPAN: &str = "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
@@ -67,7 +68,7 @@ const SET_DONE: &str = "UPDATE batches SET done = done | ?3, failed = failed & ~
         WHEN (failed & ~?3) = 0 THEN 'triggered' ELSE 'failed' END
     WHERE src = ?1 AND seq = ?2 RETURNING state";
 const INSERT_PARTIAL: &str = insert_partials!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
-const INSERT_DAY: &str = insert_days!("VALUES (?1, ?2, ?3, ?4, ?5)");
+const INSERT_DAY: &str = insert_days!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
 const INSERT_RULE_WINDOW: &str = insert_rule_windows!("VALUES (?1, ?2, ?3, ?4, ?5)");
 const INSERT_ALERT: &str =
     insert_alerts!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)");
@@ -150,17 +151,32 @@ impl Jobs for Sqlite {
         &self,
         developer: String,
         days: Vec<String>,
-    ) -> Result<BTreeMap<String, ComputedAt>, StoreError> {
+    ) -> Result<BTreeMap<String, DayComputedAt>, StoreError> {
         self.read(move |connection| {
             let mut computed = BTreeMap::new();
             for day in days {
                 let key = params![developer, day];
                 let at = one(connection, COMPUTED_DAY, key, |row| {
-                    ComputedAt::decode(row, 0)
+                    DayComputedAt::decode(row, 0)
                 })?;
                 computed.extend(at.map(|at| (day, at)));
             }
             Ok(computed)
+        })
+        .await
+    }
+
+    async fn days_before_settings(
+        &self,
+        developer: String,
+        revision: i64,
+        limit: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        self.read(move |connection| {
+            let key = params![developer, revision, limit];
+            list(connection, DAYS_BEFORE_SETTINGS.sqlite, key, |row| {
+                row.value(0)
+            })
         })
         .await
     }
@@ -302,7 +318,9 @@ fn write_days(connection: &Connection, days: &[DayRow]) -> Result<(), StoreError
             day.day,
             computed.generation,
             computed.version,
-            computed.body
+            day.settings,
+            computed.body,
+            day.counts
         ])?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use store::{Computed, ComputedAt, HourRange, Jobs, PartialRow, WindowKey};
+use store::{Computed, ComputedAt, DayComputedAt, DayRow, HourRange, Jobs, PartialRow, WindowKey};
 use types::job::JobKind;
 
 use crate::build::{Engine, H0, HOUR, at, event, fresh};
@@ -147,7 +147,11 @@ pub async fn jobs_read_at_what_generation_windows_were_computed<E: Engine>() {
     };
     let asked = ["2026-02-28", "2026-03-01"].map(str::to_owned).to_vec();
     let found = store.computed_days("ada".to_owned(), asked.clone()).await;
-    assert_eq!(found.unwrap(), [("2026-03-01".to_owned(), at(3, 2))].into());
+    let computed = DayComputedAt {
+        at: at(3, 2),
+        settings: 0,
+    };
+    assert_eq!(found.unwrap(), [("2026-03-01".to_owned(), computed)].into());
     let others = store.computed_days("bob".to_owned(), asked).await.unwrap();
     assert!(others.is_empty());
 
@@ -169,6 +173,43 @@ pub async fn jobs_read_at_what_generation_windows_were_computed<E: Engine>() {
     let expected = [key("2026-02-28"), key("2026-03-01")].map(|key| (key, at(7, 1)));
     assert_eq!(found(&["other", "no-tests"]).await, expected.into());
     assert!(found(&["other"]).await.is_empty());
+}
+
+pub async fn a_day_of_newer_settings_replaces_one_of_its_generation<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
+    let with = |settings, generation, is: &str| DayRow {
+        settings,
+        ..day("2026-03-01", computed(generation, 2, is))
+    };
+    let behind = async |revision| {
+        let found = engine
+            .store()
+            .days_before_settings("ada".to_owned(), revision, 9);
+        found.await.unwrap()
+    };
+    for (row, body_of) in [
+        (with(2, 3, "first"), "first"),
+        (with(2, 3, "the same settings"), "first"),
+        (with(1, 3, "older settings"), "first"),
+        (with(5, 3, "newer settings"), "newer settings"),
+        (with(7, 2, "an older generation"), "newer settings"),
+        (with(4, 4, "a newer generation"), "a newer generation"),
+    ] {
+        write_windows(&engine, &body, Vec::new(), vec![row]).await;
+        let dump = engine.dump();
+        let kept = computed(0, 0, body_of).body;
+        assert_eq!(dump.rows("days")[0].text("body"), kept);
+    }
+    // It was computed with settings that another process had not read yet.
+    assert_eq!((behind(4).await.len(), behind(5).await.len()), (0, 1));
+    let several = ["2026-03-03", "2026-03-02"].map(|name| day(name, computed(1, 1, "x")));
+    write_windows(&engine, &body, Vec::new(), several.into()).await;
+    assert_eq!(behind(1).await, ["2026-03-02", "2026-03-03"]);
+    let first = engine.store().days_before_settings("ada".to_owned(), 1, 1);
+    assert_eq!(first.await.unwrap(), ["2026-03-02"]);
+    let other = engine.store().days_before_settings("bob".to_owned(), 9, 9);
+    assert!(other.await.unwrap().is_empty());
 }
 
 /// The job's partial of the hour: of each local day the events that it sees there now.

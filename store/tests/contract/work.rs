@@ -192,6 +192,8 @@ pub fn day(day: &str, computed: Computed) -> DayRow {
         developer: "ada".to_owned(),
         day: day.to_owned(),
         computed,
+        settings: 0,
+        counts: format!(r#"{{"of":"{day}"}}"#),
     }
 }
 

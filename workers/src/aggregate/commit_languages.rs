@@ -8,7 +8,7 @@ use crate::normalize::{CountedEvent, language_of_path};
 /// The languages that an event is in, each with its number of paths. A commit that names a language is in that one
 /// alone, as any event is; else it is in those of its paths. Paths of no known language count for none.
 pub fn languages_of(event: &CountedEvent) -> BTreeMap<String, u64> {
-    if let Some(language) = &event.language {
+    if let Some(language) = event.language.as_known() {
         return BTreeMap::from([(language.clone(), 1)]);
     }
     let mut counts = BTreeMap::new();

@@ -1,110 +1,58 @@
-//! The metrics of a local day, as replies to queries contain them.
+//! A local day, put together from the stretches of its look-back.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use serde::Serialize;
-use types::time::{Micros, SECOND, rfc3339};
+use serde::{Deserialize, Serialize};
 
-use super::partial::{Part, Tests};
+use super::local_hour::LocalHour;
+use super::tally::is_default;
+use super::timeline::{HourCounts, Session, Timeline, pairs};
 
-/// The body of a day's row. Defined for users in `docs/metrics.md`.
-#[derive(Serialize)]
-pub struct DayMetrics<'a> {
-    active_seconds: i64,
-    active_minutes: i64,
-    events: u64,
-    events_by_type: &'a BTreeMap<String, u64>,
-    edits: u64,
-    saves: u64,
-    commits: u64,
-    commands: u64,
-    lines_added: u64,
-    lines_removed: u64,
-    commit_lines_added: u64,
-    commit_lines_removed: u64,
-    builds: &'a BTreeMap<String, u64>,
-    test_runs: &'a BTreeMap<String, u64>,
-    tests: Tests,
-    languages: Vec<Share<'a>>,
-    projects: Vec<Share<'a>>,
-    first_at: Option<String>,
-    last_at: Option<String>,
+/// What a local day comes to: the body of its row. Queries make metrics of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DayCounts {
+    #[serde(with = "pairs", skip_serializing_if = "is_default")]
+    pub hours: BTreeMap<LocalHour, HourCounts>,
+    /// Projects by key, as their owner wrote them: in the spelling of the day's last event of each.
+    #[serde(skip_serializing_if = "is_default")]
+    pub project_names: BTreeMap<String, String>,
+    /// The developer's timeout, in milliseconds.
+    pub idle: i64,
+    /// Those that began on this day, also if they end on another. One of a single instant is none.
+    #[serde(skip_serializing_if = "is_default")]
+    pub sessions: Vec<Session>,
 }
 
-/// What a language or project had of the day.
-#[derive(Serialize)]
-struct Share<'a> {
-    /// The language, or the project as its owner wrote it.
-    name: &'a str,
-    /// What filters and sums know a project by.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    /// Active time.
-    seconds: i64,
-    commits: u64,
-}
-
-impl<'a> DayMetrics<'a> {
-    /// The metrics of the day that is folded in `whole`; zeros if it has no event (any more).
-    pub fn of(whole: &'a Part) -> Self {
+impl DayCounts {
+    /// Of the stretches of the day's look-back, in their order. `idle` is the developer's timeout in milliseconds.
+    pub fn fold<'a>(
+        day: &str,
+        stretches: impl IntoIterator<Item = &'a Timeline>,
+        idle: i64,
+    ) -> Self {
+        let mut whole = Timeline::default();
+        for stretch in stretches {
+            whole.append(stretch, idle, day);
+        }
+        let Timeline {
+            hours,
+            mut sessions,
+            mut project_names,
+            ..
+        } = whole;
+        sessions.retain(|session| session.day == day && session.end > session.start);
         Self {
-            active_seconds: whole.active.total / SECOND,
-            active_minutes: whole.active.total / (60 * SECOND),
-            events: whole.events.values().sum(),
-            events_by_type: &whole.events,
-            edits: whole.edits,
-            saves: whole.saves,
-            commits: whole.commits,
-            commands: whole
-                .events
-                .get("terminal.command")
-                .copied()
-                .unwrap_or_default(),
-            lines_added: whole.edited.added,
-            lines_removed: whole.edited.removed,
-            commit_lines_added: whole.committed.added,
-            commit_lines_removed: whole.committed.removed,
-            builds: &whole.builds,
-            test_runs: &whole.test_runs,
-            tests: whole.tests,
-            languages: shares(&whole.active.languages, &whole.commits_by.languages),
-            projects: project_shares(whole),
-            first_at: whole.span.as_ref().map(|span| rfc3339(span.first.at)),
-            last_at: whole.span.as_ref().map(|span| rfc3339(span.last.at)),
+            idle,
+            hours,
+            project_names: project_names.remove(day).unwrap_or_default(),
+            sessions,
         }
     }
-}
 
-/// The most active time first, then the most commits, then by name. What has neither a second nor a commit is left out.
-fn shares<'a>(
-    active: &'a BTreeMap<String, Micros>,
-    commits: &'a BTreeMap<String, u64>,
-) -> Vec<Share<'a>> {
-    let names: BTreeSet<&String> = active.keys().chain(commits.keys()).collect();
-    let shares = names.into_iter().map(|name| Share {
-        name,
-        key: None,
-        seconds: active.get(name).copied().unwrap_or_default() / SECOND,
-        commits: commits.get(name).copied().unwrap_or_default(),
-    });
-    let mut shares: Vec<Share<'_>> = shares
-        .filter(|share| share.seconds > 0 || share.commits > 0)
-        .collect();
-    // Stable, and the set's order is that of names.
-    shares.sort_by_key(|share| Reverse((share.seconds, share.commits)));
-    shares
-}
-
-/// The same of projects, under the names to show.
-fn project_shares(whole: &Part) -> Vec<Share<'_>> {
-    let mut shares = shares(&whole.active.projects, &whole.commits_by.projects);
-    for share in &mut shares {
-        share.key = Some(share.name);
-        share.name = whole
-            .project_names
-            .get(share.name)
-            .map_or(share.name, String::as_str);
+    /// Whether anything was counted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hours.is_empty()
     }
-    shares
 }

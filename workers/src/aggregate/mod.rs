@@ -1,20 +1,32 @@
 //! The aggregate role: raw events become hourly partials, and those become the metrics of local days.
 //!
-//! `docs/metrics.md` defines each metric for users. [`AggregateWork`] is the role; the rest is pure: [`ranges`] says
-//! which hours to read, [`windows`] what to write.
+//! `docs/metrics.md` defines each metric for users. [`AggregateWork`] is the role. The rest is pure: [`plan`] says
+//! which hours to read, [`windows`] what to write, and [`Metrics`] are what queries make of it.
 
 mod commit_languages;
 mod day;
-mod fold;
-mod hour_parts;
-mod partial;
+mod explain;
+mod idle_timeouts;
+mod local_hour;
+mod metrics;
+mod place;
 mod plan;
 mod role;
+mod settings_sweep;
 mod sums;
+mod tally;
+mod timeline;
 mod windows;
 
-pub use hour_parts::{HourParts, VERSION, maker};
-pub use partial::{EdgeEvent, IDLE, Part};
-pub use plan::{DayReads, InvalidDate, LookBacks, look_back, look_backs, plan};
+pub use day::DayCounts;
+pub use explain::{explain, explain_stored};
+pub use idle_timeouts::IdleTimeouts;
+pub use local_hour::{LocalHour, PausePart, days_after, pause_parts};
+pub use metrics::{Counted, Metrics, MetricsFilter};
+pub use place::CountedPlace;
+pub use plan::{Candidates, DayRead, DayReads, InvalidDate, look_back, plan};
 pub use role::AggregateWork;
-pub use windows::windows;
+pub use settings_sweep::follow as follow_settings;
+pub use tally::{DistinctFiles, Tally};
+pub use timeline::{HourCounts, Session, Timeline};
+pub use windows::{IdleTimeout, VERSION, maker, windows};

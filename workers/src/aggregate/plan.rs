@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use store::{ComputedAt, Hour, HourRange, ReadPlan};
+use store::{DayComputedAt, Hour, HourRange, ReadPlan};
 use types::time::{parse_rfc3339, utc_hour};
 
-use super::hour_parts::HourParts;
+use super::local_hour::days_after;
+use super::timeline::Timeline;
 use crate::hour_partials::{HourReads, Maker, generation, generations};
 
 /// A touched day that is no date.
@@ -13,58 +14,107 @@ use crate::hour_partials::{HourReads, Maker, generation, generations};
 #[error("{0:?} is no local day: it must be a date of the form YYYY-MM-DD")]
 pub struct InvalidDate(pub String);
 
-/// The UTC hours that can hold events of the local day: its look-back. 72 hours.
+/// The UTC hours that a local day depends on: those that can hold its events, and the day before them, whose events say
+/// whether time is active at its beginning, and what is the same as before. 96 hours.
 ///
 /// # Errors
 /// Returns `InvalidDate` if `day` is no date of the form `YYYY-MM-DD`.
 pub fn look_back(day: &str) -> Result<HourRange, InvalidDate> {
     let midnight = parse_rfc3339(&format!("{day}T00:00:00Z")).and_then(|written| written.at);
     let midnight = utc_hour(midnight.ok_or_else(|| InvalidDate(day.to_owned()))?);
-    Ok(HourRange::of_local_days(midnight, midnight))
+    let events = HourRange::of_local_days(midnight, midnight);
+    Ok(HourRange {
+        first: events.first - 24,
+        ..events
+    })
 }
 
-/// The look-backs of local days, by day.
-pub type LookBacks = BTreeMap<String, HourRange>;
+/// Days before a touched one that may depend on its events, and after it: an event lies at most a day before or after
+/// its local day in UTC, and [`look_back`] says which days depend on that.
+const DEPENDENT: std::ops::RangeInclusive<i64> = -2..=3;
 
-/// The look-backs of these days.
-///
-/// # Errors
-/// Returns `InvalidDate` if one of them is no date of the form `YYYY-MM-DD`.
-pub fn look_backs(days: &BTreeSet<String>) -> Result<LookBacks, InvalidDate> {
-    let look_back = |day: &String| Ok((day.clone(), look_back(day)?));
-    days.iter().map(look_back).collect()
+/// Local days that jobs touched and those around them that may depend on their events, with their look-backs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidates {
+    pub touched: BTreeSet<String>,
+    pub look_backs: BTreeMap<String, HourRange>,
+}
+
+impl Candidates {
+    /// Of these touched days.
+    ///
+    /// # Errors
+    /// Returns `InvalidDate` if one of them is no date of the form `YYYY-MM-DD`.
+    pub fn of(touched: BTreeSet<String>) -> Result<Self, InvalidDate> {
+        let mut look_backs = BTreeMap::new();
+        for day in &touched {
+            look_backs.insert(day.clone(), look_back(day)?);
+            for other in DEPENDENT.filter_map(|days| days_after(day, days)) {
+                // Beyond the first and the last of all dates there is no other.
+                if let Ok(range) = look_back(&other) {
+                    look_backs.insert(other, range);
+                }
+            }
+        }
+        Ok(Self {
+            touched,
+            look_backs,
+        })
+    }
 }
 
 /// The days to compute, and what must be read for them.
 #[derive(Debug)]
 pub struct DayReads {
-    /// With their look-backs.
-    pub days: LookBacks,
+    pub days: Vec<DayRead>,
     /// Their hours.
-    pub hours: HourReads<HourParts>,
+    pub hours: HourReads<Timeline>,
 }
 
-/// Says what to read of a developer's hours for these days. A day that was computed at its generation, by the same
-/// code, is passed over. `hours` are those of the look-backs.
+/// A day to compute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DayRead {
+    pub day: String,
+    pub look_back: HourRange,
+    /// Whether it gets a row even if nothing is counted on it: it has one, or a job touched it.
+    pub is_kept_empty: bool,
+}
+
+/// Says what to read of a developer's hours for these days. A day is computed if an hour that it depends on has changed
+/// since its partial was made, or if the day itself was touched, unless it was computed at its generation by the same
+/// code. `hours` are those of all look-backs.
 #[must_use]
 pub fn plan(
-    days: &LookBacks,
-    computed: &BTreeMap<String, ComputedAt>,
+    candidates: &Candidates,
+    computed: &BTreeMap<String, DayComputedAt>,
     hours: BTreeMap<i64, Hour>,
     maker: &Maker,
+    settings: i64,
 ) -> ReadPlan<DayReads> {
     let generations = generations(&hours);
-    let is_current = |day: &String, look_back: &HourRange| {
-        let generation = generation(&generations, *look_back);
-        computed
-            .get(day)
-            .is_some_and(|at| at.is_current(generation, maker.version))
-    };
-    let moved = days
+    let stale: BTreeSet<i64> = hours
         .iter()
-        .filter(|(day, look_back)| !is_current(day, look_back));
-    let days: LookBacks = moved.map(|(day, range)| (day.clone(), *range)).collect();
-    let hours = HourReads::plan(hours, days.values().copied().collect(), maker);
+        .filter(|(_, hour)| !maker.is_current(hour))
+        .map(|(at, _)| *at)
+        .collect();
+    let read = |(day, look_back): (&String, &HourRange)| {
+        let at = computed.get(day);
+        let generation = generation(&generations, *look_back);
+        let is_current = at.is_some_and(|there| {
+            there.at.is_current(generation, maker.version) && there.settings >= settings
+        });
+        let is_touched = candidates.touched.contains(day);
+        let mut changed = stale.range(look_back.first..=look_back.last);
+        let is_to_compute = !is_current && (is_touched || changed.next().is_some());
+        is_to_compute.then(|| DayRead {
+            day: day.clone(),
+            look_back: *look_back,
+            is_kept_empty: is_touched || at.is_some(),
+        })
+    };
+    let days: Vec<DayRead> = candidates.look_backs.iter().filter_map(read).collect();
+    let needed = days.iter().map(|day| day.look_back).collect();
+    let hours = HourReads::plan(hours, needed, maker);
     let spans = hours.spans();
     ReadPlan {
         plan: DayReads { days, hours },
@@ -76,33 +126,35 @@ pub fn plan(
 mod tests {
     use super::*;
 
-    fn merged(days: &[&str]) -> Vec<(i64, i64)> {
-        let days = days.iter().map(|day| (*day).to_owned()).collect();
-        HourRange::merge(look_backs(&days).unwrap().into_values().collect())
-            .iter()
-            .map(|range| (range.first, range.last))
-            .collect()
-    }
-
     #[test]
-    fn a_day_looks_back_a_day_on_both_sides() {
-        assert_eq!(merged(&["1970-01-02"]), [(0, 71)]);
-        assert_eq!(merged(&["1969-12-31"]), [(-48, 23)]);
+    fn a_day_depends_on_a_day_on_both_sides_and_one_more_before() {
+        let range = look_back("1970-01-03").unwrap();
+        assert_eq!((range.first, range.last), (0, 95));
         // The extremes of what an event of that day can be.
         let hour = |text: &str| utc_hour(parse_rfc3339(text).unwrap().at.unwrap());
         let range = look_back("2026-03-01").unwrap();
-        assert_eq!(range.first, hour("2026-03-01T00:00:00+23:59"));
+        assert_eq!(range.first + 24, hour("2026-03-01T00:00:00+23:59"));
         assert_eq!(range.last, hour("2026-03-01T23:59:59.999999-23:59"));
     }
 
     #[test]
-    fn look_backs_that_touch_become_one_range() {
-        assert_eq!(
-            merged(&["1970-01-02", "1970-01-03", "1970-01-05"]),
-            [(0, 143)]
-        );
-        assert_eq!(merged(&["1970-01-02", "1970-01-06"]), [(0, 71), (96, 167)]);
-        assert_eq!(merged(&[]), []);
+    fn each_day_that_depends_on_an_event_of_a_touched_day_is_a_candidate() {
+        let candidates = Candidates::of(["2026-03-01".to_owned()].into()).unwrap();
+        let mut days = candidates.look_backs.keys();
+        assert_eq!(days.next().unwrap(), "2026-02-27");
+        assert_eq!(days.next_back().unwrap(), "2026-03-04");
+        let events = ["2026-03-01T00:00:00+23:59", "2026-03-01T23:59:59-23:59"];
+        for event in events.map(|text| utc_hour(parse_rfc3339(text).unwrap().at.unwrap())) {
+            for day in -9..=9 {
+                let day = days_after("2026-03-01", day).unwrap();
+                let range = look_back(&day).unwrap();
+                let depends = (range.first..=range.last).contains(&event);
+                assert!(
+                    !depends || candidates.look_backs.contains_key(&day),
+                    "{day}"
+                );
+            }
+        }
     }
 
     #[test]

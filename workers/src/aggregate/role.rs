@@ -6,9 +6,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use store::{AlertRevision, Effects, Jobs, Snapshot, SnapshotRequest, StoreError};
 use types::job::{JobKind, JobMessage};
 
-use super::hour_parts::maker;
-use super::plan::{InvalidDate, look_backs, plan};
-use super::windows::windows;
+use super::idle_timeouts::IdleTimeouts;
+use super::plan::{Candidates, InvalidDate, plan};
+use super::windows::{maker, windows};
 use crate::hour_partials::MisplacedEvent;
 use crate::jobs::Work;
 
@@ -16,9 +16,12 @@ use crate::jobs::Work;
 const AT_ONCE: usize = 4;
 
 /// Computes the windows that jobs touched.
+#[derive(Clone)]
 pub struct AggregateWork<S> {
     /// Where events and partials are read.
     pub store: S,
+    /// What the developers have set.
+    pub timeouts: IdleTimeouts,
 }
 
 impl<S: Jobs> Work for AggregateWork<S> {
@@ -48,7 +51,8 @@ impl<S: Jobs> Work for AggregateWork<S> {
 }
 
 impl<S: Jobs> AggregateWork<S> {
-    async fn developer(
+    /// What these days of a developer come to, and those that depend on them.
+    pub(super) async fn developer(
         &self,
         developer: String,
         days: BTreeSet<String>,
@@ -57,20 +61,21 @@ impl<S: Jobs> AggregateWork<S> {
             |error: MisplacedEvent| StoreError::Failed(format!("metrics of {developer}: {error}"));
         let refused =
             |error: InvalidDate| StoreError::Refused(format!("metrics of {developer}: {error}"));
-        let days = look_backs(&days).map_err(refused)?;
-        let computed = self
-            .store
-            .computed_days(developer.clone(), days.keys().cloned().collect())
-            .await?;
+        let timeout = self.timeouts.of(&developer);
+        let candidates = Candidates::of(days).map_err(refused)?;
+        let days = candidates.look_backs.keys().cloned().collect();
+        let computed = self.store.computed_days(developer.clone(), days).await?;
         let request = SnapshotRequest {
             developer: developer.clone(),
             kind: JobKind::Aggregate,
-            ranges: days.values().copied().collect(),
+            ranges: candidates.look_backs.values().copied().collect(),
         };
-        let plan = move |hours| plan(&days, &computed, hours, &maker());
+        let maker = maker(timeout);
+        let making = maker.clone();
+        let plan = move |hours| plan(&candidates, &computed, hours, &making, timeout.revision);
         let Snapshot { plan, events } = self.store.snapshot(request, plan).await?;
         plan.hours.log_unusable(&developer);
-        windows(&developer, plan, events, &maker()).map_err(failed)
+        windows(&developer, plan, events, timeout, &maker).map_err(failed)
     }
 }
 

@@ -23,3 +23,10 @@ pub fn entry<'a, T: Default>(values: &'a mut BTreeMap<String, T>, name: &str) ->
     }
     values.get_mut(name).expect("it was inserted")
 }
+
+/// Adds sums by name.
+pub fn add_each(sums: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
+    for (name, more) in more {
+        add(entry(sums, name), *more);
+    }
+}

@@ -1,16 +1,56 @@
 //! From a developer's hours to what is written: the partials of stale hours, and the folded days.
 
-use store::{Computed, DayRow, Effects, HourRange, StoredEvent};
+use serde::Serialize;
+use store::{Computed, DayRow, Effects, StoredEvent};
+use types::job::JobKind;
 
-use super::day::DayMetrics;
-use super::hour_parts::HourParts;
-use super::partial::Part;
-use super::plan::DayReads;
-use crate::hour_partials::{Maker, MisplacedEvent};
+use super::day::DayCounts;
+use super::metrics::{Counted, Metrics, MetricsFilter};
+use super::plan::{DayRead, DayReads};
+use super::timeline::Timeline;
+use crate::hour_partials::{Maker, MisplacedEvent, SEGMENT};
+use crate::normalize::CountedEvent;
+
+/// Rises with every change of a partial's or a day's meaning, also if the normalizer gives other languages or projects:
+/// what older code computed is stale.
+pub const VERSION: i32 = 6;
+
+/// The longest pause of a developer that still counts as active time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdleTimeout {
+    /// In milliseconds.
+    pub ms: i64,
+    /// The revision of the settings that say so; 0 if none do.
+    pub revision: i64,
+}
+
+impl IdleTimeout {
+    /// That of developers who have set none: 15 minutes, as WakaTime's default keystroke timeout
+    /// (<https://wakatime.com/developers#durations>, `timeout`).
+    pub const DEFAULT: Self = Self {
+        ms: 15 * 60 * 1000,
+        revision: 0,
+    };
+}
+
+/// What makes the aggregate role's partials for a developer with this timeout.
+#[must_use]
+pub fn maker(timeout: IdleTimeout) -> Maker {
+    Maker {
+        kind: JobKind::Aggregate,
+        version: VERSION,
+        made_with: format!("idle {} ms", timeout.ms),
+        segment: SEGMENT,
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("maps of strings and integers are JSON")
+}
 
 /// The effects of jobs, once the events that `reads` asked for are read.
 ///
-/// Only stale hours get a partial; each day to compute gets a row, also one that has no event any more.
+/// Only stale hours get a partial.
 ///
 /// # Errors
 /// Returns `MisplacedEvent` if an event lies in none of the hours that were to be read.
@@ -18,28 +58,37 @@ pub fn windows(
     developer: &str,
     reads: DayReads,
     events: Vec<StoredEvent>,
+    timeout: IdleTimeout,
     maker: &Maker,
 ) -> Result<Effects, MisplacedEvent> {
-    let hours = reads.hours.fold(events, HourParts::add)?;
-    let row = |(day, look_back): (String, HourRange)| {
-        let range = look_back.first..=look_back.last;
+    let idle = timeout.ms;
+    let add = |timeline: &mut Timeline, event: &StoredEvent| {
+        timeline.add(&CountedEvent::of(event), idle);
+    };
+    let hours = reads.hours.fold(events, add)?;
+    let row = |read: DayRead| {
+        let range = read.look_back.first..=read.look_back.last;
         let segments = hours
             .range(range.clone())
             .flat_map(|(_, hour)| &hour.segments);
-        let whole = Part::fold(segments.filter_map(|segment| segment.folded.of(&day)));
-        let computed = Computed {
-            generation: hours.range(range).map(|(_, hour)| hour.generation).sum(),
-            version: maker.version,
-            body: serde_json::to_string(&DayMetrics::of(&whole))
-                .expect("maps of strings and integers are JSON"),
-        };
-        DayRow {
+        let counts = DayCounts::fold(&read.day, segments.map(|segment| &segment.folded), idle);
+        let is_written = read.is_kept_empty || !counts.is_empty();
+        is_written.then(|| DayRow {
             developer: developer.to_owned(),
-            day,
-            computed,
-        }
+            day: read.day,
+            computed: Computed {
+                generation: hours.range(range).map(|(_, hour)| hour.generation).sum(),
+                version: maker.version,
+                body: json(&Metrics::of(
+                    &Counted::days([&counts]),
+                    &MetricsFilter::default(),
+                )),
+            },
+            settings: timeout.revision,
+            counts: json(&counts),
+        })
     };
-    let days = reads.days.into_iter().map(row).collect();
+    let days = reads.days.into_iter().filter_map(row).collect();
     let partials = hours
         .iter()
         .filter_map(|(at, hour)| hour.row(developer, *at, maker));

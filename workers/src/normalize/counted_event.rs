@@ -2,23 +2,60 @@
 
 use serde_json::{Map, Value};
 use store::StoredEvent;
-use types::time::Micros;
+use types::time::{Micros, parse_rfc3339};
 
+use super::client::ClientProgram;
+use super::local::LocalClock;
+use super::project::Project;
 use super::record::{EventPlace, body, data, newest_form};
-use super::{fields, text};
+use super::{fields, path, text};
 
 /// Members of the data that metrics look at.
-const MEMBERS: [&str; 9] = [
+const MEMBERS: [&str; 15] = [
+    "branch",
+    "category",
+    "chars",
+    "chars_added",
+    "chars_removed",
+    "duration_ms",
     "failed",
     "flaky",
     "is_write",
+    "lines",
     "lines_added",
     "lines_removed",
     "outcome",
     "passed",
     "skipped",
-    "paths",
 ];
+
+/// What WakaTime's clients write where they cannot tell.
+const LAST_PROJECT: &str = "<<LAST_PROJECT>>";
+const LAST_LANGUAGE: &str = "<<LAST_LANGUAGE>>";
+const LAST_BRANCH: &str = "<<LAST_BRANCH>>";
+
+/// What an event tells of where it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told<T> {
+    Known(T),
+    /// The same as before: whatever the developer's last event that told it said.
+    AsBefore,
+    Nothing,
+}
+
+impl<T> Told<T> {
+    fn known(value: Option<T>) -> Self {
+        value.map_or(Self::Nothing, Self::Known)
+    }
+
+    /// What is known.
+    pub fn as_known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::AsBefore | Self::Nothing => None,
+        }
+    }
+}
 
 /// An event as metrics count it. What it has is as the [`Record`](super::Record) of the event has it, unless that
 /// leaves out paths because its other texts are too long.
@@ -28,12 +65,24 @@ pub struct CountedEvent {
     pub kind: String,
     /// Effective time, in microseconds since 1970, UTC.
     pub at: Micros,
+    /// Local day, `YYYY-MM-DD`, as it was stored.
+    pub local_day: String,
+    /// What its local times are told by.
+    pub clock: LocalClock,
     /// Canonical language.
-    pub language: Option<String>,
-    /// The project's key.
-    pub project: Option<String>,
-    /// The project as its owner wrote it.
-    pub project_name: Option<String>,
+    pub language: Told<String>,
+    pub project: Told<Project>,
+    pub branch: Told<String>,
+    /// What kind of work it is, such as `coding`.
+    pub category: Option<String>,
+    /// The program that sent it.
+    pub program: ClientProgram,
+    /// The file it is about, without the machine it was on.
+    pub path: Option<String>,
+    /// Lines that an AI wrote, by WakaTime's count.
+    pub ai_lines: u64,
+    /// Lines that a person wrote, by WakaTime's count.
+    pub human_lines: u64,
     /// Cleaned.
     data: Map<String, Value>,
 }
@@ -45,17 +94,63 @@ impl CountedEvent {
         let body = body(event);
         let none = Map::new();
         let data = newest_form(event, data(body.as_ref()).unwrap_or(&none));
-        let place = EventPlace::of(&event.kind, &data);
-        let (project, project_name) = (place.project)
-            .map(|project| (project.key, project.name))
-            .unzip();
-        Self {
-            kind: text::clean(&event.kind),
-            at: event.effective_at,
-            data: fields::clean_only(&MEMBERS, &data, place.workspace, project.as_deref()),
-            language: place.language,
+        let EventPlace {
+            language,
             project,
-            project_name,
+            path,
+            workspace,
+        } = EventPlace::of(&event.kind, &data);
+        let key = project.as_ref().map(|project| project.key.as_str());
+        let kind = text::clean(&event.kind);
+        let mut clean = fields::clean_only(&MEMBERS, &data, workspace, key);
+        // The paths of a commit tell its languages.
+        if kind == "git.commit" {
+            clean.extend(fields::clean_only(&["paths"], &data, workspace, key));
+        }
+        let path = path.and_then(|path| path::clean(path, workspace, key));
+        let says = |name: &str, placeholder: &str| {
+            data.get(name).and_then(Value::as_str).map(str::trim) == Some(placeholder)
+        };
+        // Nothing tells what a heartbeat without an entity is about: its developer was where they were before.
+        let is_lost = kind == "heartbeat" && !has_entity(&data);
+        let or_before =
+            |is_placeholder: bool, is_known: bool| is_placeholder || (is_lost && !is_known);
+        let branch = clean.get("branch").and_then(Value::as_str);
+        let branch = branch
+            .map(str::to_owned)
+            .filter(|name| !name.trim().is_empty());
+        let lines = |name: &str| {
+            let sent = body
+                .as_ref()
+                .and_then(|body| body.get("wakatime")?.get(name)?.as_i64());
+            sent.map_or(0, i64::unsigned_abs)
+        };
+        Self {
+            at: event.effective_at,
+            local_day: text::clean(&event.local_day),
+            clock: LocalClock::of(event, || {
+                let written = body.as_ref()?.get("occurred_at")?.as_str()?;
+                Some(parse_rfc3339(written)?.offset)
+            }),
+            language: match or_before(says("language", LAST_LANGUAGE), language.is_some()) {
+                true => Told::AsBefore,
+                false => Told::known(language),
+            },
+            project: match or_before(says("project", LAST_PROJECT), project.is_some()) {
+                true => Told::AsBefore,
+                false => Told::known(project),
+            },
+            branch: match or_before(says("branch", LAST_BRANCH), branch.is_some()) {
+                true => Told::AsBefore,
+                false => Told::known(branch),
+            },
+            category: category(&kind, &clean, &data),
+            program: ClientProgram::of(event, &data),
+            path,
+            ai_lines: lines("ai_line_changes"),
+            human_lines: lines("human_line_changes"),
+            data: clean,
+            kind,
         }
     }
 
@@ -82,6 +177,39 @@ impl CountedEvent {
         let list = self.data.get(name).and_then(Value::as_array);
         list.into_iter().flatten().filter_map(Value::as_str)
     }
+}
+
+/// Whether a heartbeat says what it is about: not blank, and no placeholder.
+fn has_entity(data: &Map<String, Value>) -> bool {
+    let entity = data
+        .get("entity")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .trim();
+    let is_placeholder = entity.starts_with("<<LAST_") && entity.ends_with(">>");
+    !entity.is_empty() && !is_placeholder
+}
+
+/// The category that a client names (WakaTime's clients do), else the one of the type.
+fn category(kind: &str, clean: &Map<String, Value>, sent: &Map<String, Value>) -> Option<String> {
+    let named = clean.get("category").and_then(Value::as_str).map(str::trim);
+    if let Some(named) = named.filter(|named| !named.is_empty()) {
+        return Some(named.to_lowercase());
+    }
+    let of_kind = match kind {
+        "heartbeat" => match sent.get("entity_type").and_then(Value::as_str) {
+            Some("domain" | "url") => "browsing",
+            Some("event") => "meeting",
+            _ => "coding",
+        },
+        "ai.suggestion" => "ai coding",
+        "build.finished" => "building",
+        "debug.started" | "debug.ended" => "debugging",
+        "test.finished" => "running tests",
+        _ if kind.starts_with("file.") => "coding",
+        _ => return None,
+    };
+    Some(of_kind.to_owned())
 }
 
 #[cfg(test)]
@@ -151,18 +279,16 @@ mod tests {
             let data = data.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             let event = event(kind, &data);
             let (record, counted) = (normalize(&event), CountedEvent::of(&event));
-            for name in MEMBERS {
+            for name in counted.data.keys() {
                 prop_assert_eq!(counted.data.get(name), record.data.get(name), "{}", name);
             }
-            let expected = CountedEvent {
-                data: counted.data.clone(),
-                kind: record.kind,
-                at: record.at,
-                language: record.language,
-                project: record.project,
-                project_name: record.project_name,
-            };
-            prop_assert_eq!(counted, expected);
+            let project = record.project.zip(record.project_name);
+            let project = project.map(|(key, name)| Project { key, name });
+            prop_assert_eq!((&counted.kind, counted.at), (&record.kind, record.at));
+            prop_assert_eq!(counted.language.as_known(), record.language.as_ref());
+            prop_assert_eq!(counted.project.as_known(), project.as_ref());
+            prop_assert_eq!(&counted.path, &record.path);
+            prop_assert_eq!(counted.clock.offset(counted.at), record.offset);
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Local time: in the client's zone, else in the developer's, else in the offset beside the time it wrote (contract).
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use store::StoredEvent;
 use types::time::{self, Micros};
 
@@ -14,6 +16,63 @@ pub struct Clock {
     pub offset: i32,
     /// Whether anything tells what the local clock showed; if not, this is UTC.
     pub is_known: bool,
+}
+
+/// What local times are told by: a zone, or an offset that never changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalClock {
+    Zone(TimeZone),
+    Fixed(Offset),
+}
+
+impl LocalClock {
+    /// Of an event, chosen as [`clock`] chooses it. `occurred_at` is read if there is no zone.
+    #[must_use]
+    pub fn of(event: &StoredEvent, occurred_at: impl FnOnce() -> Option<Offset>) -> Self {
+        match zone_of(event) {
+            Some(zone) => Self::Zone(zone),
+            None => Self::Fixed(occurred_at().unwrap_or(Offset::UTC)),
+        }
+    }
+
+    /// The offset from UTC at an instant, in seconds.
+    #[must_use]
+    pub fn offset(&self, at: Micros) -> i32 {
+        match self {
+            Self::Zone(zone) => zone.to_offset(timestamp(at)).seconds(),
+            Self::Fixed(offset) => offset.seconds(),
+        }
+    }
+
+    /// What [`Self::named`] reads: the zone's name, or the offset in seconds.
+    #[must_use]
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Zone(zone) => zone.iana_name().unwrap_or("UTC").into(),
+            Self::Fixed(offset) => offset.seconds().to_string().into(),
+        }
+    }
+
+    /// The clock of this name; UTC if there is none.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        if let Ok(seconds) = name.parse() {
+            return Self::Fixed(Offset::from_seconds(seconds).unwrap_or(Offset::UTC));
+        }
+        time::zone(name).map_or(Self::Fixed(Offset::UTC), Self::Zone)
+    }
+}
+
+impl Serialize for LocalClock {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for LocalClock {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::named(&String::deserialize(deserializer)?))
+    }
 }
 
 /// The local clock of the event: zone and offset are chosen as admission chose them for the local day.

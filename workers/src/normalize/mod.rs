@@ -1,5 +1,6 @@
 //! The normalize role: raw events become records.
 
+mod client;
 mod counted_event;
 mod difference;
 mod fields;
@@ -16,11 +17,12 @@ mod role;
 mod segments;
 mod text;
 
-pub use counted_event::CountedEvent;
+pub use client::{ClientProgram, editor as canonical_editor};
+pub use counted_event::{CountedEvent, Told};
 pub use language::canonical as canonical_language;
 pub use language::of_path as language_of_path;
 pub use lazy_record::LazyRecord;
-pub use local::{Clock, text as local_time};
+pub use local::{Clock, LocalClock, text as local_time};
 pub use path::clean as clean_path;
 pub use project::Project;
 pub use record::{Record, VERSION, normalize};

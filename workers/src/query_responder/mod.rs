@@ -5,25 +5,29 @@
 
 mod audit_notes;
 mod dead_letters;
+mod metrics;
 mod replies;
 mod responder;
 
 use async_nats::{Client, Message};
 use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
-use store::{DeadLetters, History, Persist, QueryReads, StreamNames, VerifyReads};
+use store::{DeadLetters, History, Jobs, Persist, QueryReads, StoredDay, StreamNames, VerifyReads};
 use types::audit::Step;
 use types::id::{BatchRef, MessageIdentity};
 use types::query::{
-    BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, DayReply, METRICS, MetricsQuery, RESEND_NOTES,
-    ResendNote, StoredReply, SubmissionReply,
+    BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, EXPLAIN, ExplainQuery, METRICS, MetricsQuery,
+    Period, RESEND_NOTES, ResendNote, SESSIONS, SessionsQuery, StoredReply, SubmissionReply,
 };
 use types::stream::StreamIncarnation;
 
+use crate::aggregate::explain_stored;
 use responder::{QueryFailure, Responder, read};
 
 /// Queries in flight at once; more wait in NATS's client.
 const QUERIES: usize = 64;
+/// Days explained at once: each reads all events of its look-back.
+const EXPLAINED: usize = 4;
 /// Audit notes in flight at once. They wait for their batch, so they do not share the queries' limit.
 const NOTES: usize = 256;
 /// The newest submissions of one batch id that a reply holds: a client that never changes its batch id must not make
@@ -94,8 +98,8 @@ pub async fn dead_letters<S: Persist + DeadLetters + Clone>(
     tokio::join!(redriven, dropped);
 }
 
-/// Replies to [`MetricsQuery`] until the process stops.
-pub async fn metrics<S: QueryReads + Clone>(
+/// Replies to [`MetricsQuery`], [`SessionsQuery`] and [`ExplainQuery`] until the process stops.
+pub async fn metrics<S: QueryReads + Jobs + Clone>(
     client: Client,
     store: S,
     retry: RetryPolicy,
@@ -103,10 +107,52 @@ pub async fn metrics<S: QueryReads + Clone>(
 ) {
     let responder = Responder::new(client, retry, shutdown);
     let reply = async |message: Message| {
-        let found = async { days(&store, read(&message)?).await }.await;
+        let query: MetricsQuery = match read(&message) {
+            Ok(query) => query,
+            Err(unreadable) => return responder.reply::<()>(message, Err(unreadable)).await,
+        };
+        let found = days(&store, &query.developer, &query.from, &query.to).await;
+        match query.period {
+            Period::Hour => {
+                let hours = found.and_then(|days| whole(metrics::hours(days, &query)));
+                responder.reply(message, hours).await;
+            }
+            Period::Day => {
+                let days = found.and_then(|days| whole(metrics::days(days, &query)));
+                responder.reply(message, days).await;
+            }
+            Period::Week => {
+                let weeks = found.and_then(|days| whole(metrics::weeks(days, &query)));
+                responder.reply(message, weeks).await;
+            }
+        }
+    };
+    let sessions = async |message: Message| {
+        let found = async {
+            let query: SessionsQuery = read(&message)?;
+            let days = days(&store, &query.developer, &query.from, &query.to).await?;
+            whole(metrics::sessions(days, &query))
+        };
+        let found = found.await;
         responder.reply(message, found).await;
     };
-    responder.each(METRICS, QUERIES, reply).await;
+    let explain = async |message: Message| {
+        let found = async {
+            let ExplainQuery { developer, day } = read(&message)?;
+            Ok(explain_stored(&store, developer, day).await?)
+        };
+        let found = found.await;
+        responder.reply(message, found).await;
+    };
+    let replies = responder.each(METRICS, QUERIES, reply);
+    let sessions = responder.each(SESSIONS, QUERIES, sessions);
+    let explained = responder.each(EXPLAIN, EXPLAINED, explain);
+    tokio::join!(replies, sessions, explained);
+}
+
+/// What was made of stored days, unless they are damaged.
+fn whole<T>(made: Result<T, String>) -> Result<T, QueryFailure> {
+    made.map_err(QueryFailure::Damaged)
 }
 
 /// The newest submissions, oldest first.
@@ -148,18 +194,10 @@ async fn stored<S: QueryReads + VerifyReads>(
 
 async fn days<S: QueryReads>(
     store: &S,
-    query: MetricsQuery,
-) -> Result<Vec<DayReply>, QueryFailure> {
-    let MetricsQuery {
-        developer,
-        from,
-        to,
-    } = query;
-    let days = store.days(developer, from, to).await?;
-    let days = days.into_iter();
-    let days = days.map(replies::day);
-    let days = days.collect::<Result<Vec<_>, _>>();
-    // A day whose events have all moved to another day is like one that never had any.
-    let days = days.map_err(QueryFailure::Damaged)?.into_iter();
-    Ok(days.filter(replies::has_events).collect())
+    developer: &str,
+    from: &str,
+    to: &str,
+) -> Result<Vec<StoredDay>, QueryFailure> {
+    let (developer, from, to) = (developer.to_owned(), from.to_owned(), to.to_owned());
+    Ok(store.days(developer, from, to).await?)
 }

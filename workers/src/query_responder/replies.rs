@@ -1,9 +1,8 @@
 //! What the store holds, as the reply types of `types::query`. Pure.
 
-use serde_json::{Map, Value};
-use store::{NotAccepted, StoredBatch, StoredDay, StoredOriginal, Submission};
+use store::{NotAccepted, StoredBatch, StoredOriginal, Submission};
 use types::event_streams::StreamSequence;
-use types::query::{DayReply, StoredReply, SubmissionReply};
+use types::query::{StoredReply, SubmissionReply};
 use types::time::rfc3339;
 use types::verdict::{Exception, Original};
 
@@ -65,25 +64,8 @@ fn exception(event: NotAccepted) -> Exception {
     }
 }
 
-/// # Errors
-/// Returns the defect, named by its day, if what was computed is no JSON object.
-pub fn day(stored: StoredDay) -> Result<DayReply, String> {
-    let day = stored.day;
-    let mut metrics: Map<String, Value> = serde_json::from_str(&stored.metrics.body)
-        .map_err(|error| format!("the metrics of {day} are no JSON object: {error}"))?;
-    // The reply names the day itself; twice the same member could not be read.
-    metrics.remove("day");
-    Ok(DayReply { day, metrics })
-}
-
-/// Whether the day has any events: a day keeps its row when all its events have moved to others.
-pub fn has_events(day: &DayReply) -> bool {
-    day.metrics.get("events").and_then(Value::as_u64) != Some(0)
-}
-
 #[cfg(test)]
 mod tests {
-    use store::Computed;
     use types::id::BatchRef;
     use types::id::EventRef;
     use types::job::{BatchState, JobKind, Mask};
@@ -186,33 +168,5 @@ mod tests {
             (3, Code::SchemaVersionUnsupported)
         );
         assert!(stored(batch(Vec::new()), "EVENTS", false).duplicate_batch);
-    }
-
-    fn stored_day(body: &str) -> StoredDay {
-        StoredDay {
-            day: "2026-03-01".to_owned(),
-            metrics: Computed {
-                generation: 3,
-                version: 1,
-                body: body.to_owned(),
-            },
-        }
-    }
-
-    #[test]
-    fn a_days_metrics_are_beside_its_name() {
-        let reply = day(stored_day(r#"{"edits":4,"day":"x"}"#)).unwrap();
-        assert_eq!(
-            serde_json::to_string(&reply).unwrap(),
-            r#"{"day":"2026-03-01","edits":4}"#
-        );
-        let defect = day(stored_day("[]")).unwrap_err();
-        assert!(defect.contains("2026-03-01"), "{defect}");
-    }
-
-    #[test]
-    fn a_day_without_events_is_not_reported() {
-        let is_reported = |body: &str| has_events(&day(stored_day(body)).unwrap());
-        assert!(is_reported(r#"{"events": 1}"#) && !is_reported(r#"{"events": 0, "edits": 0}"#));
     }
 }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use store::{
-    ChangedSpan, DayRow, Effects, Hour, HourChange, Partial, PartialRow, ReadPlan, StoredEvent,
+    ChangedSpan, ComputedAt, DayComputedAt, DayRow, Effects, Hour, HourChange, Partial, PartialRow,
+    ReadPlan, StoredEvent,
 };
 use types::id::EventRef;
 use types::time::{self, Micros, SECOND};
-use workers::aggregate::{self, DayReads};
+use workers::aggregate::{self, Candidates, DayReads, IdleTimeout};
 use workers::hour_partials::Maker;
 
 pub const MINUTE: Micros = 60 * SECOND;
@@ -57,11 +58,15 @@ pub fn days_of(events: &[StoredEvent]) -> BTreeSet<String> {
 }
 
 /// A store in memory, of one developer: what a job would find there.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Found {
     /// Each with all changes that it ever had.
     pub hours: BTreeMap<i64, Hour>,
     pub events: Vec<StoredEvent>,
+    /// What jobs have written of days.
+    pub days: BTreeMap<String, DayRow>,
+    /// The developer's timeout.
+    pub timeout: IdleTimeout,
     /// Events of a full segment.
     pub segment: usize,
 }
@@ -70,8 +75,11 @@ impl Found {
     /// Nothing is stored.
     pub fn empty() -> Self {
         Self {
+            hours: BTreeMap::new(),
+            events: Vec::new(),
+            days: BTreeMap::new(),
+            timeout: IdleTimeout::DEFAULT,
             segment: 4,
-            ..Self::default()
         }
     }
 
@@ -79,7 +87,7 @@ impl Found {
     pub fn maker(&self) -> Maker {
         Maker {
             segment: self.segment,
-            ..aggregate::maker()
+            ..aggregate::maker(self.timeout)
         }
     }
 
@@ -141,7 +149,10 @@ impl Found {
             let is_newer = there.is_none_or(|there| {
                 there.generation < row.computed.generation || there.version < row.computed.version
             });
-            if is_newer {
+            let made_with = hour.partial.as_ref().map(|partial| &partial.made_with);
+            let is_other = there.is_some_and(|there| there.generation == row.computed.generation)
+                && made_with != Some(&row.made_with);
+            if is_newer || is_other {
                 hour.partial = Some(Partial {
                     computed: row.computed.clone(),
                     made_with: row.made_with.clone(),
@@ -150,17 +161,47 @@ impl Found {
         }
     }
 
+    /// Keeps days, as the store does: the newer ones stay.
+    pub fn keep_days(&mut self, days: &[DayRow]) {
+        for row in days {
+            let is_newer = self.days.get(&row.day).is_none_or(|there| {
+                let order = |row: &DayRow| (row.computed.generation, row.settings);
+                order(there) < order(row)
+            });
+            if is_newer {
+                self.days.insert(row.day.clone(), row.clone());
+            }
+        }
+    }
+
+    fn computed_days(&self) -> BTreeMap<String, DayComputedAt> {
+        let at = |row: &DayRow| DayComputedAt {
+            at: ComputedAt {
+                generation: row.computed.generation,
+                version: row.computed.version,
+            },
+            settings: row.settings,
+        };
+        let days = self.days.iter();
+        days.map(|(day, row)| (day.clone(), at(row))).collect()
+    }
+
     /// What a job on these days reads, of the hours that it asks for.
     pub fn read(&self, days: &BTreeSet<String>) -> (DayReads, Vec<StoredEvent>) {
-        let days = aggregate::look_backs(days).expect("a test's days are days");
+        let candidates = Candidates::of(days.clone()).expect("a test's days are days");
         let within = |hour: &i64| {
-            days.values()
-                .any(|range| (range.first..=range.last).contains(hour))
+            let mut ranges = candidates.look_backs.values();
+            ranges.any(|range| (range.first..=range.last).contains(hour))
         };
         let hours = self.hours.iter().filter(|(hour, _)| within(hour));
         let hours = hours.map(|(at, hour)| (*at, as_read(hour))).collect();
-        let ReadPlan { plan, spans } =
-            aggregate::plan(&days, &BTreeMap::new(), hours, &self.maker());
+        let ReadPlan { plan, spans } = aggregate::plan(
+            &candidates,
+            &self.computed_days(),
+            hours,
+            &self.maker(),
+            self.timeout.revision,
+        );
         let wanted = |event: &&StoredEvent| {
             spans
                 .iter()
@@ -194,7 +235,8 @@ pub fn found(events: &[StoredEvent]) -> Found {
 /// What a job on these days writes.
 pub fn computed(days: &BTreeSet<String>, found: &Found) -> (Vec<PartialRow>, Vec<DayRow>) {
     let (reads, events) = found.read(days);
-    rows(aggregate::windows("ada", reads, events, &found.maker()).expect("the snapshot is sound"))
+    let effects = aggregate::windows("ada", reads, events, found.timeout, &found.maker());
+    rows(effects.expect("the snapshot is sound"))
 }
 
 /// The rows of an aggregate job's effects.

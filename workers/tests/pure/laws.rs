@@ -5,10 +5,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
-use store::StoredEvent;
+use store::{DayRow, StoredEvent};
+use types::query::Why;
 use types::time::{self, Micros, SECOND};
-use workers::aggregate::Part;
-use workers::normalize::CountedEvent;
+use workers::aggregate::{self, IdleTimeout, explain};
 
 use crate::build::{Found, HOUR, MINUTE, at, bodies, computed, days_of, event, found};
 use crate::oracle;
@@ -50,6 +50,8 @@ fn data() -> impl Strategy<Value = (&'static str, Value)> {
         Some("rs"),
         Some("go"),
         Some("unknown"),
+        Some("<<LAST_LANGUAGE>>"),
+        Some("<<LAST_LANGUAGE>>"),
         None,
     ]);
     let project = select(vec![
@@ -59,6 +61,8 @@ fn data() -> impl Strategy<Value = (&'static str, Value)> {
         Some("Caf\u{e9}"),
         Some("CAFE\u{301}"),
         Some("other"),
+        Some("<<LAST_PROJECT>>"),
+        Some("<<LAST_PROJECT>>"),
         None,
     ]);
     let kind = select(vec![
@@ -69,11 +73,20 @@ fn data() -> impl Strategy<Value = (&'static str, Value)> {
         "terminal.command",
         "build.finished",
         "test.finished",
+        "debug.ended",
+        "git.push",
+        "git.branch_switched",
+        "ai.suggestion",
     ]);
     (kind, language, project, 0..50_u64, any::<bool>()).prop_map(
         |(kind, language, project, number, flag)| {
-            let mut data =
-                json!({"lines_added": number, "lines_removed": 50 - number, "is_write": flag});
+            let mut data = json!({
+                "lines_added": number, "lines_removed": 50 - number, "is_write": flag,
+                "chars_added": number * 9, "chars_removed": number, "duration_ms": number * 100,
+                "branch": (["main", "<<LAST_BRANCH>>", "fix", ""][number as usize % 4]),
+                "editor": (["vim", "VS Code"][number as usize / 2 % 2]),
+                "category": (["", "Debugging"][number as usize / 4 % 2]),
+            });
             let more = match kind {
                 "build.finished" => {
                     json!({"outcome": if flag { "succeeded" } else { "cancelled" }})
@@ -86,7 +99,12 @@ fn data() -> impl Strategy<Value = (&'static str, Value)> {
                     json!({"commit": "c", "paths": paths[number as usize % 7..]})
                 }
                 "terminal.command" => json!({"command": "make"}),
-                _ => json!({"path": "src/a.py", "entity": "a"}),
+                "ai.suggestion" => {
+                    let outcomes = ["shown", "accepted", "rejected", "edited"];
+                    json!({"outcome": outcomes[number as usize % 4], "lines": number, "chars": 8 * number})
+                }
+                "heartbeat" if flag => json!({"entity": (["", " ", "<<LAST_ENTITY>>"][number as usize % 3])}),
+                _ => json!({"path": format!("src/{}.py", number % 5), "entity": "a"}),
             };
             for (name, value) in more.as_object().into_iter().flatten() {
                 data[name] = value.clone();
@@ -154,6 +172,8 @@ enum Happens {
     /// An earlier submission of an event came: it is at another time now.
     Moved(Index, Micros),
     Forgotten(Index),
+    /// The developer sets another timeout, in ms.
+    Timeout(i64),
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -163,6 +183,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         3 => any::<bool>().prop_map(Happens::Finished),
         1 => (any::<Index>(), offsets()).prop_map(|(which, after)| Happens::Moved(which, after)),
         1 => any::<Index>().prop_map(Happens::Forgotten),
+        1 => select(vec![60_000, 300_000, 900_000, 3_600_000]).prop_map(Happens::Timeout),
     ]
 }
 
@@ -187,39 +208,90 @@ proptest! {
     ) {
         let mut there = Found { segment, ..Found::empty() };
         let mut rest = events.as_slice();
-        let mut days = days_of(&events);
+        // A job for each batch, of the days that it touched.
+        let mut touched = Vec::new();
         let mut computed_jobs = Vec::new();
+        let finish = |there: &mut Found, (partials, days): (Vec<_>, Vec<_>)| {
+            there.keep(&partials);
+            there.keep_days(&days);
+        };
         for happens in happened.into_iter().chain([Happens::Stored(usize::MAX)]) {
             match happens {
                 Happens::Stored(count) => {
                     let (now, later) = rest.split_at(count.min(rest.len()));
                     there.store(now);
+                    touched.push(days_of(now));
                     rest = later;
                 }
-                Happens::Computed => computed_jobs.push(computed(&days, &there).0),
+                Happens::Computed => {
+                    computed_jobs.extend(touched.drain(..).map(|days| computed(&days, &there)));
+                }
                 Happens::Finished(first) if !computed_jobs.is_empty() => {
                     let place = if first { 0 } else { computed_jobs.len() - 1 };
-                    there.keep(&computed_jobs.remove(place));
+                    let job = computed_jobs.remove(place);
+                    finish(&mut there, job);
                 }
                 Happens::Moved(which, after) if !there.events.is_empty() => {
-                    let mut moved = which.get(&there.events).clone();
+                    let there_before = which.get(&there.events).clone();
+                    let mut moved = there_before.clone();
                     moved.effective_at += after;
-                    moved.local_day = time::local_day(moved.effective_at, None, Offset::UTC);
+                    let zone = time::zone_of(moved.client.as_deref(), None);
+                    moved.local_day = time::local_day(moved.effective_at, zone.as_ref(), Offset::UTC);
                     there.supersede(&moved);
-                    days.insert(moved.local_day);
+                    touched.push([there_before.local_day, moved.local_day].into());
                 }
                 Happens::Forgotten(which) if !there.events.is_empty() => {
-                    let id = which.get(&there.events).id.clone();
-                    there.forget(&id);
+                    let gone = which.get(&there.events).clone();
+                    there.forget(&gone.id);
+                    touched.push([gone.local_day].into());
+                }
+                Happens::Timeout(ms) => {
+                    there.timeout = IdleTimeout { ms, revision: there.timeout.revision + 1 };
+                    // As the sweep does: every day is computed again.
+                    touched.extend(there.days.keys().map(|day| [day.clone()].into()));
+                    touched.push(days_of(&there.events));
                 }
                 Happens::Moved(..) | Happens::Forgotten(_) | Happens::Finished(_) => {}
             }
         }
-        let (_, rows) = computed(&days, &there);
-        let (_, fresh) = computed(&days, &found(&there.events));
-        prop_assert_eq!(bodies(&rows), bodies(&fresh));
-        for (day, body) in bodies(&rows) {
-            prop_assert_eq!(body, oracle::day(&day, &there.events), "{}", day);
+        for days in touched {
+            computed_jobs.push(computed(&days, &there));
+            let job = computed_jobs.remove(computed_jobs.len() - 1);
+            finish(&mut there, job);
+        }
+        // Those that were computed earlier come last: they are too late.
+        for job in computed_jobs {
+            finish(&mut there, job);
+        }
+        for (day, row) in &there.days {
+            let body: Value = serde_json::from_str(&row.computed.body).expect("JSON");
+            prop_assert_eq!(body, oracle::day_with(day, &there.events, there.timeout.ms), "{}", day);
+        }
+        for day in days_of(&there.events) {
+            prop_assert!(there.days.contains_key(&day), "{} has no row", day);
+        }
+    }
+
+    #[test]
+    fn what_is_explained_adds_up_to_the_metric(events in events(), idle in select(vec![60_000, 900_000, 3_600_000])) {
+        let there = Found { timeout: IdleTimeout { ms: idle, revision: 1 }, ..found(&events) };
+        for (day, body) in bodies(&computed(&days_of(&events), &there).1) {
+            let range = aggregate::look_back(&day).expect("a day");
+            let near = |event: &&StoredEvent| (range.first..=range.last).contains(&time::utc_hour(event.effective_at));
+            let explained = explain(&day, events.iter().filter(near).cloned().collect(), idle);
+            prop_assert_eq!(&body["active_ms"], &json!(explained.active_ms));
+            let parts: i64 = explained.parts.iter().map(|part| part.counted_ms).sum();
+            prop_assert_eq!(parts, explained.active_ms);
+            for part in &explained.parts {
+                prop_assert!(part.why != Why::LongerThanTimeout || part.counted_ms == 0);
+            }
+            for project in body["projects"].as_array().expect("a list") {
+                let of_project = explained.parts.iter().filter(|part| {
+                    part.place.as_ref().is_some_and(|place| place.project == project["key"])
+                });
+                let ms: i64 = of_project.map(|part| part.counted_ms).sum();
+                prop_assert_eq!(&project["ms"], &json!(ms));
+            }
         }
     }
 
@@ -230,34 +302,13 @@ proptest! {
         let day = days.iter().nth(which.index(days.len())).expect("within").clone();
         let (_, alone) = computed(&[day.clone()].into(), &found(&events));
         let (_, all) = computed(&days, &found(&events));
-        prop_assert_eq!(alone.first(), all.iter().find(|row| row.day == day));
+        let of_day = |rows: &[DayRow]| rows.iter().find(|row| row.day == day).cloned();
+        prop_assert_eq!(of_day(&alone), of_day(&all));
     }
 
     #[test]
     fn the_order_of_arrival_is_irrelevant((one, other) in twice()) {
         let days = days_of(&one);
         prop_assert_eq!(computed(&days, &found(&one)).1, computed(&days, &found(&other)).1);
-    }
-
-    #[test]
-    fn folding_is_associative_and_empty_parts_do_nothing(
-        events in events(),
-        cuts in (any::<Index>(), any::<Index>()),
-    ) {
-        let mut sorted: Vec<&StoredEvent> = events.iter().collect();
-        sorted.sort_by_key(|event| (event.effective_at, &event.id));
-        let parts: Vec<Part> = sorted.iter().map(|event| Part::of(&CountedEvent::of(event))).collect();
-        let one = cuts.0.index(parts.len() + 1);
-        let other = cuts.1.index(parts.len() + 1);
-        let first = one.min(other);
-        let second = one.max(other);
-        let fold = |range: std::ops::Range<usize>| Part::fold(&parts[range]);
-        let groups = [fold(0..first), Part::default(), fold(first..second), fold(second..parts.len())];
-        let mut right = groups[2].clone();
-        right.append(&groups[3]);
-        prop_assert_eq!(&Part::fold(&groups), &Part::fold(&parts));
-        prop_assert_eq!(&Part::fold([&groups[0], &right]), &Part::fold(&parts));
-        let text = serde_json::to_string(&groups[2]).expect("JSON");
-        prop_assert_eq!(&serde_json::from_str::<Part>(&text).expect("a part"), &groups[2]);
     }
 }

@@ -4,6 +4,7 @@ mod build;
 mod hostile;
 mod laws;
 mod masking;
+mod metrics_page;
 mod normalized;
 mod oracle;
 mod real;

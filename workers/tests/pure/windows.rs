@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use store::{Computed, ComputedAt, DayRow, Partial, StoredEvent};
-use workers::aggregate::{self, InvalidDate};
+use store::{Computed, ComputedAt, DayComputedAt, DayRow, Partial, StoredEvent};
+use workers::aggregate::{self, Candidates, IdleTimeout, InvalidDate};
 
 use crate::build::{Found, HOUR, MINUTE, at, bodies, computed, days_of, event, found, metrics};
 
@@ -23,22 +23,25 @@ fn a_pause_counts_up_to_15_minutes_for_the_language_before() {
     let days = metrics(&[
         edit("a", "2026-03-01T09:50:00Z", "rust"),
         edit("b", "2026-03-01T10:05:00Z", "go"),
-        edit("c", "2026-03-01T10:20:00.000001Z", "go"),
-        edit("d", "2026-03-01T10:20:30.000001Z", "rust"),
+        edit("c", "2026-03-01T10:20:00.001Z", "go"),
+        edit("d", "2026-03-01T10:20:30.001Z", "rust"),
     ]);
     let day = &days["2026-03-01"];
     assert_eq!(
         (&day["active_seconds"], &day["active_minutes"]),
         (&json!(930), &json!(15))
     );
-    let expected = json!([{"name": "rust", "seconds": 900, "commits": 0}, {"name": "go", "seconds": 30, "commits": 0}]);
+    let expected = json!([
+        {"name": "rust", "seconds": 900, "ms": 900_000, "commits": 0},
+        {"name": "go", "seconds": 30, "ms": 30_000, "commits": 0}
+    ]);
     assert_eq!(
         (&day["languages"], &day["projects"][0]["name"]),
         (&expected, &json!("unknown"))
     );
     assert_eq!((&day["edits"], &day["lines_added"]), (&json!(4), &json!(8)));
     assert_eq!(day["first_at"], "2026-03-01T09:50:00.000000Z");
-    assert_eq!(day["last_at"], "2026-03-01T10:20:30.000001Z");
+    assert_eq!(day["last_at"], "2026-03-01T10:20:30.001000Z");
 }
 
 #[test]
@@ -109,7 +112,10 @@ fn a_commit_is_in_the_languages_of_its_paths() {
         ),
         commit("e", "2026-03-01T12:00:00Z", paths(&["q.sql"])),
     ]);
-    let share = |name: &str, seconds: u64, commits: u64| json!({"name": name, "seconds": seconds, "commits": commits});
+    let share = |name: &str, seconds: u64, commits: u64| {
+        let ms = 1000 * seconds;
+        json!({"name": name, "seconds": seconds, "ms": ms, "commits": commits})
+    };
     let expected = [
         share("rust", 300, 1),
         share("unknown", 120, 0),
@@ -120,7 +126,7 @@ fn a_commit_is_in_the_languages_of_its_paths() {
     assert_eq!(days["2026-03-01"]["languages"], json!(expected));
     assert_eq!(
         days["2026-03-01"]["projects"],
-        json!([{"name": "demo", "key": "demo", "seconds": 480, "commits": 5}])
+        json!([{"name": "demo", "key": "demo", "seconds": 480, "ms": 480_000, "commits": 5}])
     );
 }
 
@@ -145,10 +151,15 @@ fn local_midnight_inside_an_hour_divides_it() {
         (&days["2026-03-01"]["events"], &days["2026-03-02"]["events"]),
         (&json!(2), &json!(1))
     );
+    // From 18:14 to 18:15 it is still the first day.
+    assert_eq!(days["2026-03-01"]["active_seconds"], 300);
+    assert_eq!(days["2026-03-02"]["active_seconds"], 60);
     assert_eq!(
-        days["2026-03-01"]["active_seconds"], 240,
-        "no time is active across midnight"
+        days["2026-03-01"]["sessions"], 1,
+        "counted on the day it began"
     );
+    assert_eq!(days["2026-03-01"]["longest_session_seconds"], 360);
+    assert_eq!(days["2026-03-02"]["sessions"], 0);
 }
 
 #[test]
@@ -327,7 +338,7 @@ fn an_unusable_partial_is_recomputed_from_all_events() {
                 version,
                 body: body.to_owned(),
             },
-            made_with: String::new(),
+            made_with: there.maker().made_with,
         };
         let stored = there.hours.get_mut(&hour).expect("its hour");
         stored.partial = Some(kept);
@@ -347,11 +358,12 @@ fn a_snapshot_that_contradicts_itself_is_an_error() {
     let (_, all) = there.read(&days_of(&events));
     there.hours.clear();
     let (reads, _) = there.read(&days_of(&events));
-    let refused = aggregate::windows("ada", reads, all, &there.maker()).unwrap_err();
+    let refused =
+        aggregate::windows("ada", reads, all, IdleTimeout::DEFAULT, &there.maker()).unwrap_err();
     assert_eq!(refused.event, "a");
     let bad = ["someday".to_owned()].into();
     assert_eq!(
-        aggregate::look_backs(&bad).unwrap_err(),
+        Candidates::of(bad).unwrap_err(),
         InvalidDate("someday".to_owned())
     );
 }
@@ -361,20 +373,24 @@ fn a_snapshot_that_contradicts_itself_is_an_error() {
 fn a_day_that_did_not_move_is_not_computed_again() {
     let events = [edit("a", "2026-03-01T10:00:00Z", "c")];
     let there = found(&events);
-    let days = aggregate::look_backs(&days_of(&events)).unwrap();
-    let plan = |generation, version| {
-        let at = ComputedAt {
-            generation,
-            version,
+    let days = Candidates::of(days_of(&events)).unwrap();
+    let plan = |generation, version, settings| {
+        let at = DayComputedAt {
+            at: ComputedAt {
+                generation,
+                version,
+            },
+            settings,
         };
         let computed = [("2026-03-01".to_owned(), at)].into();
-        aggregate::plan(&days, &computed, there.hours.clone(), &there.maker())
+        let plan = aggregate::plan(&days, &computed, there.hours.clone(), &there.maker(), 1);
+        let is_planned = plan.plan.days.iter().any(|read| read.day == "2026-03-01");
+        (is_planned, plan.spans.len())
     };
     let now = aggregate::VERSION;
-    let current = plan(1, now);
-    assert!(current.plan.days.is_empty() && current.spans.is_empty());
-    for moved in [plan(0, now), plan(1, now - 1)] {
-        assert_eq!((moved.plan.days.len(), moved.spans.len()), (1, 1));
+    assert!(!plan(1, now, 1).0);
+    for moved in [plan(0, now, 1), plan(1, now - 1, 1), plan(1, now, 0)] {
+        assert_eq!(moved, (true, 1));
     }
 }
 

@@ -1,0 +1,290 @@
+//! Metrics by hour, day and week, sessions, filters, timeouts, and what a day is made of, as users ask for them.
+
+use harness::{Client, Deployment, Engine, envelope, stderr_of, until};
+use serde_json::{Value, json};
+
+const SUNDAY: &str = "2026-03-01";
+const MONDAY: &str = "2026-03-02";
+
+/// An event of a client in Kathmandu, at this local time.
+fn at(id: &str, day: &str, time: &str, data: &Value) -> Value {
+    json!({"id": id, "type": "heartbeat", "occurred_at": format!("{day}T{time}+05:45"), "data": data})
+}
+
+/// Work from Sunday evening over midnight, and on Monday in two projects, the second one 20 minutes after the first.
+async fn sent(client: &Client, deployment: &Deployment) {
+    let demo = json!({"entity": "a.rs", "project": "Demo", "language": "Rust", "editor": "vim"});
+    let other =
+        json!({"entity": "b.go", "project": "other", "language": "Go", "editor": "VS Code"});
+    let mut batch = envelope(
+        "b1",
+        &[
+            at("e1", SUNDAY, "23:50:00", &demo),
+            at("e2", MONDAY, "00:04:00", &demo),
+            at("e3", MONDAY, "09:50:00", &demo),
+            at("e4", MONDAY, "10:02:00", &demo),
+            at("e5", MONDAY, "10:22:00", &other),
+            at(
+                "e6",
+                MONDAY,
+                "10:23:00",
+                &json!({"entity": "b.go", "project": "<<LAST_PROJECT>>"}),
+            ),
+            at("e7", MONDAY, "10:25:00", &other),
+        ],
+    );
+    batch["client"] = json!({"name": "vim-devtrail", "time_zone": "Asia/Kathmandu"});
+    client.send(&batch).await;
+    deployment.completed(1).await;
+}
+
+async fn get(client: &Client, path: &str) -> Value {
+    let reply = client.get_with_key(path).await;
+    let status = reply.status();
+    let body: Value = reply.json().await.unwrap();
+    assert_eq!(status, 200, "{path}: {body}");
+    body
+}
+
+/// Contract: metrics.periods, metrics.midnight, metrics.sessions
+async fn work_is_told_by_hour_day_week_and_session(engine: Engine) {
+    let (deployment, client) = Deployment::running(engine).await;
+    sent(&client, &deployment).await;
+    let range = "from=2026-03-01&to=2026-03-02";
+
+    let hourly = get(&client, &format!("/v1/metrics/hourly?{range}")).await;
+    let hours: Vec<_> = hourly["hours"].as_array().unwrap().iter().collect();
+    let hours: Vec<_> = hours
+        .iter()
+        .map(|hour| {
+            (
+                hour["hour"].as_str().unwrap(),
+                hour["active_seconds"].as_i64().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("2026-03-01T23:00:00+05:45", 600),
+        ("2026-03-02T00:00:00+05:45", 240),
+        ("2026-03-02T09:00:00+05:45", 600),
+        ("2026-03-02T10:00:00+05:45", 300),
+    ];
+    assert_eq!(hours, expected);
+
+    let daily = get(&client, &format!("/v1/metrics/daily?{range}")).await;
+    let seconds = |index: usize| &daily["days"][index]["active_seconds"];
+    assert_eq!((seconds(0), seconds(1)), (&json!(600), &json!(1140)));
+    assert_eq!(daily["days"][0]["sessions"], 1, "counted where it began");
+
+    let weekly = get(&client, &format!("/v1/metrics/weekly?{range}")).await;
+    let weeks = weekly["weeks"].as_array().unwrap();
+    let week = |index: usize| {
+        let week: &Value = &weeks[index];
+        [
+            &week["week"],
+            &week["from"],
+            &week["to"],
+            &week["days"],
+            &week["active_seconds"],
+        ]
+        .map(Value::clone)
+    };
+    assert_eq!(
+        week(0),
+        [
+            json!("2026-W09"),
+            json!(SUNDAY),
+            json!(SUNDAY),
+            json!(1),
+            json!(600)
+        ]
+    );
+    assert_eq!(
+        week(1),
+        [
+            json!("2026-W10"),
+            json!(MONDAY),
+            json!(MONDAY),
+            json!(1),
+            json!(1140)
+        ]
+    );
+    assert_eq!(weeks.len(), 2);
+
+    let sessions = get(&client, &format!("/v1/sessions?{range}")).await;
+    let first = json!({
+        "day": SUNDAY, "start": "2026-03-01T23:50:00.000000+05:45", "end": "2026-03-02T00:04:00.000000+05:45",
+        "seconds": 840, "events": 2, "projects": [{"name": "Demo", "key": "demo", "seconds": 840}],
+    });
+    let sessions = sessions["sessions"].as_array().unwrap();
+    assert_eq!((sessions.len(), &sessions[0]), (3, &first));
+    let of_other = get(&client, &format!("/v1/sessions?{range}&project=OTHER")).await;
+    assert_eq!(of_other["sessions"].as_array().unwrap().len(), 1);
+}
+
+/// Contract: metrics.filters, metrics.as-before, metrics.parameters
+async fn filters_answer_from_the_same_counts(engine: Engine) {
+    let (deployment, client) = Deployment::running(engine).await;
+    sent(&client, &deployment).await;
+    let day = format!("from={MONDAY}&to={MONDAY}");
+    let whole = get(&client, &format!("/v1/metrics/daily?{day}")).await;
+    let whole = &whole["days"][0];
+    for (filter, list) in [
+        ("project", "projects"),
+        ("language", "languages"),
+        ("editor", "editors"),
+    ] {
+        let mut sum = 0;
+        for share in whole[list].as_array().unwrap() {
+            let name = share["name"].as_str().unwrap().replace(' ', "%20");
+            let part = get(&client, &format!("/v1/metrics/daily?{day}&{filter}={name}")).await;
+            let part = &part["days"][0];
+            assert_eq!(part["active_ms"], share["ms"], "{filter}={name}");
+            assert_eq!(part["sessions"], Value::Null, "sessions are of all work");
+            sum += share["ms"].as_i64().unwrap();
+        }
+        assert_eq!(json!(sum), whole["active_ms"], "{list} add up");
+    }
+    // The heartbeat that only says "the same project" is in it.
+    let other = get(
+        &client,
+        &format!("/v1/metrics/daily?{day}&project=other&editor=vscode&language=go"),
+    )
+    .await;
+    assert_eq!(other["days"][0]["active_seconds"], 60);
+    let other = get(&client, &format!("/v1/metrics/daily?{day}&project=other")).await;
+    assert_eq!(other["days"][0]["active_seconds"], 180);
+    let none = get(
+        &client,
+        &format!("/v1/metrics/weekly?{day}&project=nobody-knows"),
+    )
+    .await;
+    assert_eq!(none["weeks"], json!([]));
+    for (query, parameter) in [
+        ("project=", "project"),
+        ("language=a&language=b", "language"),
+        ("from=2026-03-03&to=2026-03-01", "from"),
+        ("from=2026-02-30", "from"),
+        ("from=1900-01-01&to=2026-03-01", "from"),
+    ] {
+        for path in ["metrics/daily", "metrics/hourly", "metrics/weekly"] {
+            let reply = client.get_with_key(&format!("/v1/{path}?{query}")).await;
+            assert_eq!(reply.status(), 400, "{path}?{query}");
+            let body: Value = reply.json().await.unwrap();
+            assert_eq!(body["parameter"], parameter, "{body}");
+        }
+    }
+}
+
+/// Contract: metrics.explain, commands.metrics-explain
+async fn a_day_is_explained_to_the_second(engine: Engine) {
+    let (deployment, client) = Deployment::running(engine).await;
+    sent(&client, &deployment).await;
+    let explained = get(&client, &format!("/v1/metrics/daily/{MONDAY}/explain")).await;
+    let parts = explained["parts"].as_array().unwrap();
+    let sum: i64 = parts
+        .iter()
+        .map(|part| part["counted_ms"].as_i64().unwrap())
+        .sum();
+    assert_eq!(
+        (sum, &explained["active_seconds"]),
+        (1_140_000, &json!(1140))
+    );
+    let told: Vec<_> = parts
+        .iter()
+        .map(|part| (part["why"].as_str().unwrap(), part["event_ids"].clone()))
+        .collect();
+    let expected = [
+        ("partly_on_another_day", json!(["e1", "e2"])),
+        ("longer_than_timeout", json!(["e2", "e3"])),
+        ("within_timeout", json!(["e3", "e4"])),
+        ("longer_than_timeout", json!(["e4", "e5"])),
+        ("within_timeout", json!(["e5", "e6"])),
+        ("within_timeout", json!(["e6", "e7"])),
+    ];
+    assert_eq!(told, expected);
+    let command = deployment.run("devtrail", &["metrics", "explain", "ada", MONDAY, "--json"]);
+    assert!(command.status.success(), "{}", stderr_of(&command));
+    let by_command: Value = serde_json::from_slice(&command.stdout).unwrap();
+    assert_eq!(by_command, explained);
+    let text = deployment.run("devtrail", &["metrics", "explain", "ada", MONDAY]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(
+        text.contains("0:19:00 active. Pauses of up to 15 minutes count"),
+        "{text}"
+    );
+
+    let reply = client
+        .get_with_key("/v1/metrics/daily/2026-04-01/explain")
+        .await;
+    assert_eq!(reply.status(), 404);
+    let reply = client
+        .get_with_key("/v1/metrics/daily/someday/explain")
+        .await;
+    assert_eq!(reply.status(), 400);
+    let none = deployment.run("devtrail", &["metrics", "explain", "ada", "2026-04-01"]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(
+        stderr_of(&none).contains("devtrail metrics show ada"),
+        "{}",
+        stderr_of(&none)
+    );
+}
+
+/// Contract: metrics.timeout, commands.developers-idle
+async fn a_timeout_that_is_set_counts_for_all_days(engine: Engine) {
+    let (deployment, client) = Deployment::running(engine).await;
+    sent(&client, &deployment).await;
+    let set = |flags: &[&str]| {
+        let command = [&["developers", "set", "ada"], flags].concat();
+        deployment.run("devtrail", &command)
+    };
+    let day = format!("/v1/metrics/daily?from={MONDAY}&to={MONDAY}");
+    let becomes = async |seconds: i64| {
+        until("the day is computed with the new timeout", async || {
+            let found = get(&client, &day).await;
+            (found["days"][0]["active_seconds"] == seconds).then_some(())
+        })
+        .await;
+    };
+    let output = set(&["--idle", "20m", "--zone", "Asia/Kolkata"]);
+    assert!(output.status.success(), "{}", stderr_of(&output));
+    // The pause from 10:02 to 10:22 counts now.
+    becomes(1140 + 1200).await;
+    let output = set(&["--no-idle"]);
+    assert!(output.status.success(), "{}", stderr_of(&output));
+    becomes(1140).await;
+    let list = deployment.run("devtrail", &["developers", "list", "--json"]);
+    let list: Value = serde_json::from_slice(&list.stdout).unwrap();
+    assert_eq!(
+        list[0]["settings"],
+        json!({"zone": "Asia/Kolkata"}),
+        "the zone stays"
+    );
+    for bad in ["30s", "61m", "0m", "90500ms", "soon"] {
+        assert_eq!(set(&["--idle", bad]).status.code(), Some(2), "{bad}");
+    }
+    assert_eq!(set(&[]).status.code(), Some(2), "nothing to set");
+    // What comes later is counted with it as well.
+    let output = set(&["--idle", "1m"]);
+    assert!(output.status.success(), "{}", stderr_of(&output));
+    becomes(60).await;
+    let demo = json!({"entity": "a.rs", "project": "Demo"});
+    let mut late = envelope(
+        "b2",
+        &[
+            at("l1", MONDAY, "12:00:00", &demo),
+            at("l2", MONDAY, "12:00:50", &demo),
+        ],
+    );
+    late["client"] = json!({"time_zone": "Asia/Kathmandu"});
+    client.send(&late).await;
+    becomes(110).await;
+}
+
+harness::on_both_stores!(
+    work_is_told_by_hour_day_week_and_session,
+    filters_answer_from_the_same_counts,
+    a_day_is_explained_to_the_second,
+    a_timeout_that_is_set_counts_for_all_days,
+);

@@ -1,0 +1,214 @@
+//! Metrics as replies contain them: made of the days that the store has. Pure.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use jiff::{ToSpan, civil::Weekday};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use store::StoredDay;
+use types::query::{
+    DayReply, HourReply, MetricsQuery, SessionProject, SessionReply, SessionsQuery, WeekReply,
+};
+
+use crate::aggregate::{Counted, DayCounts, Metrics, MetricsFilter, Session};
+use crate::normalize::{Project, canonical_editor, canonical_language, local_time};
+
+/// Milliseconds of a second.
+const SECOND: i64 = 1000;
+/// Microseconds of a millisecond.
+const MILLI: i64 = 1000;
+/// What stands for a project, language or editor that no event tells.
+const UNKNOWN: &str = "unknown";
+
+/// A stored day whose counts are read.
+struct ReadDay {
+    day: String,
+    counts: DayCounts,
+}
+
+impl ReadDay {
+    /// # Errors
+    /// Returns the defect, named by its day, if what was computed cannot be read.
+    fn of(stored: StoredDay) -> Result<Self, String> {
+        let day = stored.day;
+        match serde_json::from_str(&stored.counts) {
+            Ok(counts) => Ok(Self { day, counts }),
+            Err(error) => Err(format!("the counts of {day} cannot be read: {error}")),
+        }
+    }
+}
+
+/// What a query asks for, as counts know it.
+fn filter(query: &MetricsQuery) -> MetricsFilter {
+    let or_unknown = |sent: &str, known: Option<String>| {
+        if sent.trim().eq_ignore_ascii_case(UNKNOWN) {
+            String::new()
+        } else {
+            known.unwrap_or_else(|| sent.to_owned())
+        }
+    };
+    let language = query.language.as_deref();
+    let editor = query.editor.as_deref();
+    MetricsFilter {
+        project: query.project.as_deref().map(project_key),
+        language: language.map(|sent| or_unknown(sent, canonical_language(sent))),
+        editor: editor.map(|sent| or_unknown(sent, canonical_editor(sent))),
+    }
+}
+
+/// The key of a project by its name or key.
+fn project_key(sent: &str) -> String {
+    if sent.trim().eq_ignore_ascii_case(UNKNOWN) {
+        return String::new();
+    }
+    // A key may be a hash of its name: it is no name then.
+    Project::of(sent).map_or_else(|| sent.to_owned(), |project| project.key)
+}
+
+fn members(metrics: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(metrics) {
+        Ok(Value::Object(members)) => members,
+        // Maps of texts and integers are objects.
+        _ => Map::new(),
+    }
+}
+
+/// # Errors
+/// Returns the defect, named by its day, if what was computed cannot be read.
+pub fn days(stored: Vec<StoredDay>, query: &MetricsQuery) -> Result<Vec<DayReply>, String> {
+    let filter = filter(query);
+    let mut replies = Vec::new();
+    for stored in stored {
+        let metrics = if filter.is_all() {
+            let read = serde_json::from_str(&stored.metrics.body);
+            let mut metrics: Map<String, Value> = read.map_err(|error| {
+                format!("the metrics of {} are no JSON object: {error}", stored.day)
+            })?;
+            // The reply names the day itself; twice the same member could not be read.
+            metrics.remove("day");
+            replies.push(DayReply {
+                day: stored.day,
+                metrics,
+            });
+            continue;
+        } else {
+            ReadDay::of(stored)?
+        };
+        let counted = Counted::days([&metrics.counts]);
+        replies.push(DayReply {
+            metrics: members(&Metrics::of(&counted, &filter)),
+            day: metrics.day,
+        });
+    }
+    replies.retain(|reply| has_anything(&reply.metrics));
+    Ok(replies)
+}
+
+/// # Errors
+/// Returns the defect, named by its day, if what was computed cannot be read.
+pub fn hours(stored: Vec<StoredDay>, query: &MetricsQuery) -> Result<Vec<HourReply>, String> {
+    let filter = filter(query);
+    let mut replies = Vec::new();
+    for stored in stored {
+        let ReadDay { day, counts } = ReadDay::of(stored)?;
+        for (hour, of_hour) in &counts.hours {
+            let counted = Counted::hour(&counts, hour, of_hour);
+            replies.push(HourReply {
+                hour: hour.text(),
+                day: day.clone(),
+                metrics: members(&Metrics::of(&counted, &filter)),
+            });
+        }
+    }
+    replies.retain(|reply| has_anything(&reply.metrics));
+    Ok(replies)
+}
+
+/// # Errors
+/// Returns the defect, named by its day, if what was computed cannot be read.
+pub fn weeks(stored: Vec<StoredDay>, query: &MetricsQuery) -> Result<Vec<WeekReply>, String> {
+    let filter = filter(query);
+    let mut weeks: BTreeMap<Date, Vec<ReadDay>> = BTreeMap::new();
+    for stored in stored {
+        let read = ReadDay::of(stored)?;
+        if read.counts.is_empty() {
+            continue;
+        }
+        let date: Date = (read.day.parse())
+            .map_err(|error| format!("the day {:?} is no date: {error}", read.day))?;
+        weeks.entry(monday(date)).or_default().push(read);
+    }
+    let reply = |(monday, days): (Date, Vec<ReadDay>)| {
+        let sunday = monday.saturating_add(6.days()).to_string();
+        let counted = Counted::days(days.iter().map(|day| &day.counts));
+        let week = monday.iso_week_date();
+        WeekReply {
+            week: format!("{}-W{:02}", week.year(), week.week()),
+            from: monday.to_string().max(query.from.clone()),
+            to: sunday.min(query.to.clone()),
+            days: days.len(),
+            metrics: members(&Metrics::of(&counted, &filter)),
+        }
+    };
+    let mut replies: Vec<WeekReply> = weeks.into_iter().map(reply).collect();
+    replies.retain(|reply| has_anything(&reply.metrics));
+    Ok(replies)
+}
+
+/// # Errors
+/// Returns the defect, named by its day, if what was computed cannot be read.
+pub fn sessions(
+    stored: Vec<StoredDay>,
+    query: &SessionsQuery,
+) -> Result<Vec<SessionReply>, String> {
+    let project = query.project.as_deref().map(project_key);
+    let mut replies = Vec::new();
+    for stored in stored {
+        let ReadDay { day, counts } = ReadDay::of(stored)?;
+        let wanted = |session: &&Session| {
+            (project.as_ref()).is_none_or(|key| session.projects.contains_key(key))
+        };
+        for session in counts.sessions.iter().filter(wanted) {
+            replies.push(SessionReply {
+                day: day.clone(),
+                start: local_time(session.start * MILLI, session.offset),
+                end: local_time(session.end * MILLI, session.offset),
+                seconds: (session.end - session.start) / SECOND,
+                events: session.events,
+                projects: projects(session, &counts.project_names),
+            });
+        }
+    }
+    Ok(replies)
+}
+
+fn projects(session: &Session, names: &BTreeMap<String, String>) -> Vec<SessionProject> {
+    let mut times: Vec<(&String, i64)> = session
+        .projects
+        .iter()
+        .map(|(key, ms)| (key, *ms))
+        .collect();
+    times.sort_by_key(|(key, ms)| (-ms, *key));
+    let project = |(key, ms): (&String, i64)| {
+        let key = if key.is_empty() { UNKNOWN } else { key };
+        SessionProject {
+            name: names.get(key).map_or(key, String::as_str).to_owned(),
+            key: key.to_owned(),
+            seconds: ms / SECOND,
+        }
+    };
+    times.into_iter().map(project).collect()
+}
+
+/// The Monday of a day's week.
+fn monday(date: Date) -> Date {
+    let after = date.weekday().since(Weekday::Monday);
+    date.saturating_sub(i64::from(after).days())
+}
+
+/// Whether anything was counted: a day keeps its row when all its events have moved to others.
+fn has_anything(metrics: &Map<String, Value>) -> bool {
+    let is_there = |name: &str| metrics.get(name).and_then(Value::as_i64) != Some(0);
+    is_there("events") || is_there("active_ms")
+}
