@@ -1,5 +1,7 @@
 //! `devtrail metrics`, `today` and `stats`: the days of a developer, or of everyone.
 
+mod by;
+mod csv;
 mod day;
 mod explained;
 mod table;
@@ -7,7 +9,7 @@ mod table;
 use anyhow::bail;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use store::{Jobs, Listings, QueryReads};
 use types::id::DeveloperId;
 use workers::aggregate::explain_stored;
@@ -16,6 +18,7 @@ use crate::developer::{self, OwnDeveloper};
 use crate::output::{self, OUTPUT, SELECTION};
 use crate::target::{Target, with_store};
 use crate::time_args::{DayRangeArgs, parse_day};
+use by::By;
 use day::Day;
 
 /// What to do with metrics.
@@ -34,6 +37,8 @@ pub enum MetricsCommand {
 #[command(after_long_help = "Examples:
   devtrail metrics show ada
   devtrail metrics show ada --from 2026-03-01 --to 2026-03-31
+  devtrail metrics show ada --by project
+  devtrail metrics show ada --by language --csv > languages.csv
   devtrail metrics show --all --json")]
 pub struct MetricsShowSettings {
     /// The developer
@@ -56,11 +61,17 @@ pub struct MetricsShowSettings {
     all: bool,
     #[command(flatten)]
     range: DayRangeArgs,
+    /// Show the active time of all days by this
+    #[arg(long, value_enum, help_heading = SELECTION)]
+    by: Option<By>,
     #[command(flatten)]
     target: Target,
     /// Print JSON
     #[arg(long, help_heading = OUTPUT)]
     json: bool,
+    /// Print comma-separated values (RFC 4180)
+    #[arg(long, help_heading = OUTPUT, conflicts_with = "json")]
+    csv: bool,
 }
 
 /// Which day.
@@ -119,7 +130,26 @@ struct Asked {
     /// `None`: everyone.
     developer: Option<DeveloperId>,
     range: DayRangeArgs,
-    json: bool,
+    by: Option<By>,
+    format: Format,
+}
+
+/// How it is printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Table,
+    Json,
+    Csv,
+}
+
+impl Format {
+    fn of(json: bool, csv: bool) -> Self {
+        match (json, csv) {
+            (true, _) => Self::Json,
+            (_, true) => Self::Csv,
+            _ => Self::Table,
+        }
+    }
 }
 
 /// Days shown if no range is given: about what fits on a screen.
@@ -140,7 +170,8 @@ pub async fn run(command: MetricsCommand) -> anyhow::Result<()> {
         target: settings.target,
         developer: settings.developer.or(settings.named),
         range: settings.range,
-        json: settings.json,
+        by: settings.by,
+        format: Format::of(settings.json, settings.csv),
     })
     .await
 }
@@ -182,7 +213,8 @@ pub async fn today(settings: TodaySettings) -> anyhow::Result<()> {
         target: settings.target,
         developer: Some(settings.developer.name()),
         range: DayRangeArgs::of(day.to_string()),
-        json: settings.json,
+        by: None,
+        format: Format::of(settings.json, false),
     })
     .await
 }
@@ -196,7 +228,8 @@ pub async fn stats(settings: StatsSettings) -> anyhow::Result<()> {
         target: settings.target,
         developer: Some(settings.developer.name()),
         range: settings.range,
-        json: settings.json,
+        by: None,
+        format: Format::of(settings.json, false),
     })
     .await
 }
@@ -224,6 +257,7 @@ async fn show_from(store: &(impl QueryReads + Listings), asked: &Asked) -> anyho
         None => store.developers().await?,
     };
     let mut list = Vec::new();
+    let mut lines = vec![csv::head(asked.by)];
     for (index, developer) in people.iter().enumerate() {
         // All days are few: one row a day.
         let all = days(store, developer).await?;
@@ -231,25 +265,31 @@ async fn show_from(store: &(impl QueryReads + Listings), asked: &Asked) -> anyho
             developer::ensure_known(&asked.target, asked.developer.as_ref()).await?;
             bail!(without_days(developer, &store.developers().await?));
         }
-        let newest = if asked.json { usize::MAX } else { NEWEST };
+        let newest = match asked.format {
+            Format::Table => NEWEST,
+            Format::Json | Format::Csv => usize::MAX,
+        };
         let chosen = choose(&all, &asked.range, newest);
-        if asked.json {
-            list.extend(chosen.iter().map(|day| as_json(developer, day)));
-            continue;
+        match asked.format {
+            Format::Json => list.extend(as_json(developer, &chosen, asked.by)),
+            Format::Csv => lines.extend(csv::lines(developer, &chosen, asked.by)),
+            Format::Table => {
+                if index > 0 {
+                    output::line("")?;
+                }
+                let width = output::terminal_width();
+                output::line(match asked.by {
+                    Some(by) => by::text(developer, &chosen, by, width),
+                    None => table::text(developer, &chosen, &all, width),
+                })?;
+            }
         }
-        if index > 0 {
-            output::line("")?;
-        }
-        let width = output::terminal_width();
-        output::line(table::text(developer, &chosen, &all, width))?;
     }
-    if asked.json {
-        return Ok(output::json(&list)?);
-    }
-    if people.is_empty() {
-        Ok(output::line("No developer has metrics yet.")?)
-    } else {
-        Ok(())
+    match asked.format {
+        Format::Json => Ok(output::json(&list)?),
+        Format::Csv => Ok(output::csv(&lines)?),
+        Format::Table if people.is_empty() => Ok(output::line("No developer has metrics yet.")?),
+        Format::Table => Ok(()),
     }
 }
 
@@ -282,10 +322,20 @@ async fn days(store: &impl QueryReads, developer: &str) -> anyhow::Result<Vec<Da
         .collect()
 }
 
-fn as_json(developer: &str, day: &Day) -> Map<String, Value> {
-    let names = [("developer", developer), ("day", day.day.as_str())];
-    let names = names.map(|(key, value)| (key.to_owned(), Value::from(value)));
-    names.into_iter().chain(day.body.clone()).collect()
+/// Each day with its names, or what `by` asks for.
+fn as_json(developer: &str, days: &[&Day], by: Option<By>) -> Vec<Value> {
+    let of_day = |day: &&Day| {
+        let names = [("developer", developer), ("day", day.day.as_str())];
+        let names = names.map(|(key, value)| (key.to_owned(), Value::from(value)));
+        Value::Object(names.into_iter().chain(day.body.clone()).collect())
+    };
+    match by {
+        None => days.iter().map(of_day).collect(),
+        Some(by) => {
+            let names: Vec<&str> = days.iter().map(|day| day.day.as_str()).collect();
+            vec![json!({"developer": developer, "days": names, "by": by::times(days, by)})]
+        }
+    }
 }
 
 /// What to tell who asks for somebody without days.
@@ -346,8 +396,7 @@ mod tests {
     #[test]
     fn programs_get_the_whole_day_with_its_names() {
         let day = Day::read("2026-03-01".to_owned(), r#"{"edits": 3, "new_key": [1]}"#).unwrap();
-        let json = Value::from(as_json("ada", &day));
-        let expected = serde_json::json!({"developer": "ada", "day": "2026-03-01", "edits": 3, "new_key": [1]});
-        assert_eq!(json, expected);
+        let expected = json!({"developer": "ada", "day": "2026-03-01", "edits": 3, "new_key": [1]});
+        assert_eq!(as_json("ada", &[&day], None), [expected]);
     }
 }

@@ -46,6 +46,20 @@ pub fn json(value: &impl Serialize) -> io::Result<()> {
     line(serde_json::to_string_pretty(value)?)
 }
 
+/// Prints lines of comma-separated values (RFC 4180), the first being the head.
+///
+/// # Errors
+/// Returns an error if stdout cannot be written.
+pub fn csv(lines: &[Vec<String>]) -> io::Result<()> {
+    let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
+    for line in lines {
+        writer.write_record(line)?;
+    }
+    let bytes = writer.into_inner().map_err(|error| error.into_error())?;
+    let text = String::from_utf8_lossy(&bytes);
+    line(text.trim_end_matches('\n'))
+}
+
 /// Prints a table as wide as the terminal ([`as_table`]).
 ///
 /// # Errors

@@ -55,6 +55,21 @@ impl HttpPool {
         }
     }
 
+    /// Gets a path, whose reply must be 200.
+    ///
+    /// # Errors
+    /// If the connection breaks, or the status is another.
+    pub async fn get(&self, path: &str, key: &str) -> anyhow::Result<()> {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {key}\r\n\r\n",
+            self.address
+        );
+        let reply = self.exchange(request.as_bytes()).await?;
+        let text = || String::from_utf8_lossy(&reply.body).into_owned();
+        ensure!(reply.status == 200, "{path}: {} {}", reply.status, text());
+        Ok(())
+    }
+
     /// Sends a request, and reads the reply.
     async fn exchange(&self, request: &[u8]) -> anyhow::Result<Reply> {
         while let Some(kept) = self.take_idle() {

@@ -1,6 +1,7 @@
 //! A deployment with every program, and developers who send to it over HTTP.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use async_nats::jetstream;
@@ -54,6 +55,18 @@ impl WholePipe {
             expect: if wait { 200 } else { 202 },
         };
         self.pool.post(&request).await
+    }
+}
+
+impl WholePipe {
+    /// Gets a path as this developer; gives how long the reply took.
+    ///
+    /// # Errors
+    /// If the reply is no 200.
+    pub async fn get(&self, path: &str, developer: &str) -> anyhow::Result<Duration> {
+        let start = Instant::now();
+        self.pool.get(path, &self.keys[developer]).await?;
+        Ok(start.elapsed())
     }
 }
 

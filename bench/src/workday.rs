@@ -184,15 +184,21 @@ fn uuid(id: u128) -> String {
     .join("-")
 }
 
-/// Months of 28 days from January 2023 on: a thousand days, all of them past.
+/// The date of a day of the run. Months have 28 days, from January 2023 on: a thousand days, all of them past.
+#[must_use]
+pub fn date(day: usize) -> String {
+    let (year, month, day) = (2023 + day / 336, 1 + day / 28 % 12, 1 + day % 28);
+    format!("{year}-{month:02}-{day:02}")
+}
+
 fn time(event: EventSpec) -> String {
     let EventSpec {
         day, millisecond, ..
     } = event;
-    let (year, month, day) = (2023 + day / 336, 1 + day / 28 % 12, 1 + day % 28);
+    let date = date(day);
     let (hour, minute) = (millisecond / 3_600_000, millisecond / 60_000 % 60);
     let (second, fraction) = (millisecond / 1000 % 60, millisecond % 1000);
-    format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}+01:00")
+    format!("{date}T{hour:02}:{minute:02}:{second:02}.{fraction:03}+01:00")
 }
 
 #[cfg(test)]

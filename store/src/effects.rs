@@ -47,7 +47,8 @@ pub struct PartialRow {
     pub computed: Computed,
 }
 
-/// A folded local day: replaces what was computed at a lower generation or version, or with older settings.
+/// A folded local day: replaces what was computed at a lower generation or version, or at the same ones with another
+/// timeout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DayRow {
     pub developer: String,
@@ -55,8 +56,8 @@ pub struct DayRow {
     pub day: String,
     /// The metrics; their generation is the sum over the hours in the look-back.
     pub computed: Computed,
-    /// The revision of the developer's settings that it was computed with; 0 if there are none.
-    pub settings: i64,
+    /// The developer's timeout that it was computed with, in milliseconds.
+    pub idle_ms: i64,
     /// What the metrics are made of, as JSON: for parts of the day, and for several days together.
     pub counts: String,
 }

@@ -66,13 +66,14 @@ pub trait Jobs: Send + Sync + 'static {
         days: Vec<String>,
     ) -> impl Future<Output = Result<BTreeMap<String, DayComputedAt>, StoreError>> + Send;
 
-    /// The first `limit` of a developer's days that were computed with settings older than this revision.
-    fn days_before_settings(
+    /// The first day of a developer after the day `after` that was computed with another timeout than this one, in
+    /// milliseconds; an empty `after` lies before all.
+    fn day_of_other_timeout(
         &self,
         developer: String,
-        revision: i64,
-        limit: u32,
-    ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+        idle_ms: i64,
+        after: String,
+    ) -> impl Future<Output = Result<Option<String>, StoreError>> + Send;
 
     /// What these rules were evaluated at last on windows that begin on `first` to `last`: by rule and first day.
     fn computed_rule_windows(
@@ -125,7 +126,8 @@ impl JobBatch {
 }
 
 shared_sql! {
-    DAYS_BEFORE_SETTINGS = "SELECT day FROM days WHERE developer = $1 AND settings < $2 ORDER BY day LIMIT $3";
+    DAY_OF_OTHER_TIMEOUT = "SELECT day FROM days WHERE developer = $1 AND idle_ms <> $2 AND day > $3
+        ORDER BY day LIMIT 1";
     /// T3f. A job that is done already does not fail its batch.
     FAIL_JOB = "UPDATE batches SET failed = failed | $3,
           state = CASE WHEN state = 'triggered' THEN 'failed' ELSE state END
@@ -165,14 +167,14 @@ macro_rules! insert_partials {
 macro_rules! insert_days {
     ($rows:literal) => {
         concat!(
-            "INSERT INTO days (developer, day, computed_gen, version, settings, body, counts) ",
+            "INSERT INTO days (developer, day, computed_gen, version, idle_ms, body, counts) ",
             $rows,
             " ON CONFLICT (developer, day) DO UPDATE SET
-              computed_gen = excluded.computed_gen, version = excluded.version, settings = excluded.settings,
+              computed_gen = excluded.computed_gen, version = excluded.version, idle_ms = excluded.idle_ms,
               body = excluded.body, counts = excluded.counts
             WHERE days.computed_gen < excluded.computed_gen OR days.version < excluded.version
               OR (days.computed_gen = excluded.computed_gen AND days.version = excluded.version
-                AND days.settings < excluded.settings)"
+                AND days.idle_ms <> excluded.idle_ms)"
         )
     };
 }

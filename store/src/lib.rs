@@ -59,7 +59,7 @@ pub use persist::{Persist, Stored};
 pub use postgres::{BadPostgresUrl, Postgres, PostgresUrl};
 pub use quarantine::{IdOwner, Quarantine, QuarantineFilter, QuarantinedBatch, QuarantinedEvent};
 pub use query_reads::{
-    NotAccepted, QueryReads, StoredAlert, StoredBatch, StoredDay, StoredOriginal,
+    NotAccepted, QueryReads, StoredAlert, StoredBatch, StoredCounts, StoredDay, StoredOriginal,
 };
 pub use retention::{BatchProgress, Retention};
 pub use snapshot::{

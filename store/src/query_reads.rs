@@ -51,7 +51,14 @@ pub struct StoredDay {
     /// `YYYY-MM-DD`.
     pub day: String,
     pub metrics: Computed,
-    /// What they are made of, as JSON.
+}
+
+/// What the metrics of one developer's local day are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCounts {
+    /// `YYYY-MM-DD`.
+    pub day: String,
+    /// As JSON.
     pub counts: String,
 }
 
@@ -103,6 +110,14 @@ pub trait QueryReads: Send + Sync + 'static {
         to: String,
     ) -> impl Future<Output = Result<Vec<StoredDay>, StoreError>> + Send;
 
+    /// What the developer's days from `from` to `to` (`YYYY-MM-DD`, both included) are made of, rising.
+    fn day_counts(
+        &self,
+        developer: String,
+        from: String,
+        to: String,
+    ) -> impl Future<Output = Result<Vec<StoredCounts>, StoreError>> + Send;
+
     /// Everyone with days, by name.
     fn developers(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
 
@@ -143,8 +158,9 @@ shared_sql! {
         LEFT JOIN batches b ON b.src = e.src AND b.seq = e.seq
         WHERE d.src = $1 AND d.seq = $2
         ORDER BY 3";
-    DAYS = "SELECT day, computed_gen, version, body, counts FROM days
+    DAYS = "SELECT day, computed_gen, version, body FROM days
         WHERE developer = $1 AND day BETWEEN $2 AND $3 ORDER BY day";
+    DAY_COUNTS = "SELECT day, counts FROM days WHERE developer = $1 AND day BETWEEN $2 AND $3 ORDER BY day";
     DEVELOPERS = "SELECT DISTINCT developer FROM days ORDER BY developer";
     ALERTS = "SELECT alert_id, developer, rule, severity, window_start, title, state, revision, push, body
         FROM alerts ORDER BY window_start DESC, alert_id LIMIT $1";
@@ -202,7 +218,16 @@ impl StoredDay {
                 version: row.value(2)?,
                 body: row.value(3)?,
             },
-            counts: row.value(4)?,
+        })
+    }
+}
+
+impl StoredCounts {
+    /// From the columns of [`DAY_COUNTS`].
+    pub(crate) fn decode(row: &impl Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            day: row.value(0)?,
+            counts: row.value(1)?,
         })
     }
 }

@@ -96,16 +96,16 @@ pub struct Computed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DayComputedAt {
     pub at: ComputedAt,
-    /// The revision of the developer's settings.
-    pub settings: i64,
+    /// The developer's timeout, in milliseconds.
+    pub idle_ms: i64,
 }
 
 impl DayComputedAt {
-    /// From the columns computed_gen, version, settings at `column`.
+    /// From the columns computed_gen, version, idle_ms at `column`.
     pub(crate) fn decode(row: &impl Row, column: usize) -> Result<Self, StoreError> {
         Ok(Self {
             at: ComputedAt::decode(row, column)?,
-            settings: row.value(column + 2)?,
+            idle_ms: row.value(column + 2)?,
         })
     }
 }

@@ -231,6 +231,49 @@ async fn a_day_is_explained_to_the_second(engine: Engine) {
     );
 }
 
+/// Contract: commands.metrics-by, commands.metrics-csv
+async fn metrics_are_shown_by_what_they_are_of(engine: Engine) {
+    let (deployment, client) = Deployment::running(engine).await;
+    sent(&client, &deployment).await;
+    let show = |flags: &[&str]| {
+        let output = deployment.run("devtrail", &[&["metrics", "show", "ada"], flags].concat());
+        assert!(output.status.success(), "{flags:?}: {}", stderr_of(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let by: Value = serde_json::from_str(&show(&["--by", "project", "--json"])).unwrap();
+    let expected = json!([{"developer": "ada", "days": [SUNDAY, MONDAY], "by": [
+        {"name": "Demo", "key": "demo", "ms": 1_560_000, "days": [600_000, 960_000]},
+        {"name": "other", "key": "other", "ms": 180_000, "days": [0, 180_000]},
+    ]}]);
+    assert_eq!(by, expected);
+    let text = show(&["--by", "editor"]);
+    assert!(
+        text.contains(" vim ") && text.contains("0:28") && text.contains('█'),
+        "{text}"
+    );
+    let csv = show(&["--csv", "--by", "language", "--from", MONDAY]);
+    let expected = "developer,day,name,key,active_ms\n\
+        ada,2026-03-02,rust,,960000\nada,2026-03-02,unknown,,120000\nada,2026-03-02,go,,60000\n";
+    assert_eq!(csv, expected);
+    let csv = show(&["--csv"]);
+    let mut lines = csv.lines();
+    assert!(
+        lines
+            .next()
+            .unwrap()
+            .starts_with("developer,day,active_ms,late_night_seconds,"),
+        "{csv}"
+    );
+    assert!(
+        lines
+            .next()
+            .unwrap()
+            .starts_with("ada,2026-03-01,600000,600,600,1,"),
+        "{csv}"
+    );
+    assert_eq!(lines.count(), 1);
+}
+
 /// Contract: metrics.timeout, commands.developers-idle
 async fn a_timeout_that_is_set_counts_for_all_days(engine: Engine) {
     let (deployment, client) = Deployment::running(engine).await;
@@ -286,5 +329,6 @@ harness::on_both_stores!(
     work_is_told_by_hour_day_week_and_session,
     filters_answer_from_the_same_counts,
     a_day_is_explained_to_the_second,
+    metrics_are_shown_by_what_they_are_of,
     a_timeout_that_is_set_counts_for_all_days,
 );

@@ -195,7 +195,7 @@ async fn work<W: Work>(store: &impl Store, work: &W, batches: &[Pending]) {
 async fn do_jobs(store: &impl Store, batches: &[Pending], rotate: usize) {
     let aggregating = workers::aggregate::AggregateWork {
         store: store.clone(),
-        timeouts: workers::aggregate::IdleTimeouts::default(),
+        timeouts: workers::aggregate::IdleTimeouts::default_for_all(),
     };
     let normalizing = workers::normalize::NormalizeWork {
         store: store.clone(),

@@ -49,18 +49,6 @@ pub struct Maker {
     pub segment: usize,
 }
 
-impl Maker {
-    /// Whether the hour has a partial of this maker that is up to date.
-    #[must_use]
-    pub fn is_current(&self, hour: &Hour) -> bool {
-        hour.partial.as_ref().is_some_and(|partial| {
-            partial.computed.generation >= hour.generation
-                && partial.computed.version == self.version
-                && partial.made_with == self.made_with
-        })
-    }
-}
-
 /// What to read of some hours, and what is kept of them.
 #[derive(Debug)]
 pub struct HourReads<F> {

@@ -268,12 +268,14 @@ impl<S: Store> Worker<S> {
             self.settings.retry.policy(),
             self.process.shutdown.clone(),
         )));
+        let (loaded, is_loaded) = tokio::sync::watch::channel(false);
         let work = aggregate::AggregateWork {
             store: self.store.clone(),
-            timeouts: aggregate::IdleTimeouts::default(),
+            timeouts: aggregate::IdleTimeouts::followed(is_loaded),
         };
         let following = aggregate::follow_settings(
             work.clone(),
+            loaded,
             self.js.clone(),
             self.settings.retry.policy(),
             self.process.clone(),

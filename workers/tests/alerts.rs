@@ -360,13 +360,13 @@ impl Jobs for OneEvent {
         Ok(BTreeMap::new())
     }
 
-    async fn days_before_settings(
+    async fn day_of_other_timeout(
         &self,
         _: String,
         _: i64,
-        _: u32,
-    ) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
+        _: String,
+    ) -> Result<Option<String>, StoreError> {
+        Ok(None)
     }
 
     async fn computed_rule_windows(

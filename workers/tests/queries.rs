@@ -18,8 +18,8 @@ use serde_json::json;
 use store::{
     Account, AlertRevision, AuditEntry, Clue, Computed, ComputedAt, DayComputedAt, Effects,
     History, Hour, JobBatch, JobDone, Jobs, QueryReads, ReadPlan, Snapshot, SnapshotRequest,
-    StoreError, StoredAlert, StoredBatch, StoredDay, StoredEvent, Submission, Totals, VerifyReads,
-    WindowKey,
+    StoreError, StoredAlert, StoredBatch, StoredCounts, StoredDay, StoredEvent, Submission, Totals,
+    VerifyReads, WindowKey,
 };
 use types::id::{BatchRef, MessageIdentity, Src};
 use types::job::{BatchState, JobBody, Mask};
@@ -143,13 +143,13 @@ impl Jobs for Known {
         Ok(BTreeMap::new())
     }
 
-    async fn days_before_settings(
+    async fn day_of_other_timeout(
         &self,
         _: String,
         _: i64,
-        _: u32,
-    ) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
+        _: String,
+    ) -> Result<Option<String>, StoreError> {
+        Ok(None)
     }
 
     async fn computed_rule_windows(
@@ -210,10 +210,19 @@ impl QueryReads for Known {
                 version: 1,
                 body: body.to_owned(),
             },
-            counts: "{}".to_owned(),
         };
         let last = if to == "bad" { "3" } else { "{}" };
         Ok(vec![stored(from, r#"{"edits":3}"#), stored(to, last)])
+    }
+
+    async fn day_counts(
+        &self,
+        _: String,
+        from: String,
+        _: String,
+    ) -> Result<Vec<StoredCounts>, StoreError> {
+        let counts = "{}".to_owned();
+        Ok(vec![StoredCounts { day: from, counts }])
     }
 
     async fn developers(&self) -> Result<Vec<String>, StoreError> {

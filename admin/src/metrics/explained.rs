@@ -53,6 +53,7 @@ fn why(why: Why) -> &'static str {
     match why {
         Why::WithinTimeout => "each event follows within the timeout",
         Why::LongerThanTimeout => "the pause is longer than the timeout",
+        Why::NotListed => "the rest of the day, not listed one by one",
         Why::PartlyOnAnotherDay => "a part of the pause is on another day",
     }
 }

@@ -1,10 +1,10 @@
-//! What a job costs against the history of its developer: batches of a new day after more and more events.
+//! What a job and a query cost against the history of a developer: batches of a new day after more and more events,
+//! and metrics of the last week.
 
 use std::ops::Range;
 use std::time::Instant;
 
-use async_nats::jetstream;
-use harness::{Deployment, Engine};
+use harness::Engine;
 
 use crate::encode::publish_all;
 use crate::one_by_one::complete_each;
@@ -12,19 +12,17 @@ use crate::plan::{Plan, name};
 use crate::plot::{Plot, Series};
 use crate::report::{Report, say};
 use crate::row::{BenchRow, Reach, figure};
-use crate::stats::Spread;
+use crate::stats::{Spread, millis, percentile};
 use crate::usage::POSTGRES;
-use crate::watch::StoreWatch;
-use crate::workday::{BATCH, Workdays};
+use crate::whole::WholePipe;
+use crate::workday::{BATCH, Workdays, date};
 
 const EVENTS_A_DAY: usize = 2000;
 const BATCHES_A_DAY: usize = EVENTS_A_DAY / BATCH;
 
 /// A developer whose history grows.
 struct LongHistory {
-    deployment: Deployment,
-    js: jetstream::Context,
-    watch: StoreWatch,
+    pipe: WholePipe,
     load: Workdays,
     /// Batches published so far.
     batches: usize,
@@ -37,7 +35,35 @@ struct JobCost {
     cpu: Spread,
     /// That of the database's server, if it has one.
     server: Option<Spread>,
+    /// What queries took.
+    reads: Vec<ReadTimes>,
 }
+
+/// How long the replies of a route took, in ms.
+struct ReadTimes {
+    route: &'static str,
+    p50: f64,
+    p99: f64,
+}
+
+/// Requests to each route.
+const READS: usize = 200;
+/// A route, and what it is called with for the first and the last day of a week.
+type Route = (&'static str, fn(&str, &str) -> String);
+/// What is asked for.
+const ROUTES: [Route; 5] = [
+    ("/v1/metrics/daily", |from, to| {
+        format!("?from={from}&to={to}")
+    }),
+    ("/v1/metrics/hourly", |from, to| {
+        format!("?from={from}&to={to}")
+    }),
+    ("/v1/metrics/weekly", |from, to| {
+        format!("?from={from}&to={to}&project=devtrail")
+    }),
+    ("/v1/sessions", |from, to| format!("?from={from}&to={to}")),
+    ("/v1/metrics/daily/{day}/explain", |_, to| to.to_owned()),
+];
 
 /// What a batch cost.
 struct BatchCpu {
@@ -64,11 +90,13 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             for _ in 0..plan.rounds {
                 rounds.push(history.new_day(plan.size(10, BATCHES_A_DAY)).await?);
             }
+            let reads = history.reads(plan.size(20, READS)).await?;
             let server: Option<Vec<f64>> = rounds.iter().map(|round| round.server).collect();
             costs.push(JobCost {
                 events,
                 cpu: Spread::of(rounds.iter().map(|round| round.workers)),
                 server: server.map(Spread::of),
+                reads,
             });
         }
         let mut line = Series::new(name(engine));
@@ -78,7 +106,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         series.push(line);
         let title = format!("A job against its developer's history, {}", name(engine));
         report.add(&title, rows(&costs));
-        history.deployment.remove().await;
+        history.pipe.deployment.remove().await;
     }
     report.plot(Plot {
         file: "cost-against-history",
@@ -98,7 +126,25 @@ fn rows(costs: &[JobCost]) -> Vec<BenchRow> {
     workers
         .into_iter()
         .chain(rows_of("the database's server", server.collect()))
+        .chain(costs.iter().flat_map(read_rows))
         .collect()
+}
+
+/// Rows of what queries took with a history of this size.
+fn read_rows(cost: &JobCost) -> Vec<BenchRow> {
+    let after = figure(cost.events as f64);
+    let rows = cost.reads.iter().map(|read| {
+        let ReadTimes { route, p50, p99 } = read;
+        let what = |name: &str| format!("{name} of GET {route}, a week after {after} events");
+        // What a day is made of is read from its events.
+        let p99 = BenchRow::new(what("p99"), "ms", Spread::of([*p99]));
+        let p99 = match route.ends_with("explain") {
+            true => p99,
+            false => p99.reach(Reach::AtMost(20.0)),
+        };
+        [BenchRow::new(what("p50"), "ms", Spread::of([*p50])), p99]
+    });
+    rows.flatten().collect()
 }
 
 /// A row for each size of the history, beside the smallest.
@@ -120,12 +166,8 @@ fn rows_of(whose: &str, costs: Vec<(usize, Option<Spread>)>) -> Vec<BenchRow> {
 
 impl LongHistory {
     async fn start(engine: Engine) -> anyhow::Result<Self> {
-        let mut deployment = Deployment::start(engine).await;
-        deployment.workers(1);
         Ok(Self {
-            js: deployment.js().await,
-            watch: StoreWatch::open(&deployment).await?,
-            deployment,
+            pipe: WholePipe::start(engine, 1).await?,
             load: Workdays {
                 run: "history".to_owned(),
                 developers: 1,
@@ -150,8 +192,31 @@ impl LongHistory {
         let missing = days.saturating_sub(self.batches);
         let numbers = self.next(missing);
         let load = &self.load;
-        publish_all(&self.js, numbers.map(|number| load.batch(number))).await?;
+        publish_all(&self.pipe.js, numbers.map(|number| load.batch(number))).await?;
         self.completed(self.batches).await
+    }
+
+    /// Asks so often for the metrics of the last seven days.
+    async fn reads(&self, times: usize) -> anyhow::Result<Vec<ReadTimes>> {
+        let last = (self.batches / BATCHES_A_DAY).saturating_sub(1);
+        let (from, to) = (date(last.saturating_sub(6)), date(last));
+        let mut reads = Vec::new();
+        for (route, query) in ROUTES {
+            let path = match route.split_once("{day}") {
+                Some((before, after)) => format!("{before}{}{after}", query(&from, &to)),
+                None => format!("{route}{}", query(&from, &to)),
+            };
+            let mut took = Vec::with_capacity(times);
+            for _ in 0..times {
+                took.push(self.pipe.get(&path, "dev-0").await?);
+            }
+            reads.push(ReadTimes {
+                route,
+                p50: millis(percentile(&took, 50)),
+                p99: millis(percentile(&took, 99)),
+            });
+        }
+        Ok(reads)
     }
 
     /// Sends the first batches of a new day one by one; gives what one cost.
@@ -161,11 +226,17 @@ impl LongHistory {
         let numbers = self.next(batches);
         let load = &self.load;
         let bodies = numbers.map(|number| load.batch(number));
-        let cost = complete_each(&self.deployment, &self.js, &self.watch, before, bodies).await?;
+        let WholePipe {
+            deployment,
+            js,
+            watch,
+            ..
+        } = &self.pipe;
+        let cost = complete_each(deployment, js, watch, before, bodies).await?;
         let rest = self.batches.next_multiple_of(BATCHES_A_DAY) - self.batches;
         let numbers = self.next(rest);
         let load = &self.load;
-        publish_all(&self.js, numbers.map(|number| load.batch(number))).await?;
+        publish_all(&self.pipe.js, numbers.map(|number| load.batch(number))).await?;
         self.completed(self.batches).await?;
         let server = cost.processes().any(|process| process == POSTGRES);
         Ok(BatchCpu {
@@ -176,7 +247,8 @@ impl LongHistory {
 
     /// Waits until so many batches are completed.
     async fn completed(&self, batches: usize) -> anyhow::Result<()> {
-        self.watch
+        self.pipe
+            .watch
             .completed(batches as u64, Instant::now(), |_| Ok(()))
             .await?;
         Ok(())

@@ -65,8 +65,8 @@ parameters! {
         ("query", "from", json!({"type": "string", "format": "date"}),
             "The first local day, not after `to`. Absent: 29 days before `to`."),
         ("query", "to", json!({"type": "string", "format": "date"}),
-            "The last local day, less than 366 days after `from`. Absent: tomorrow in UTC, the latest day on any \
-                clock."),
+            "The last local day, less than 366 days after `from`, 31 for hours. Absent: tomorrow in UTC, the latest \
+                day on any clock."),
         ("query", "project", json!({"type": "string"}),
             "Only of this project: its name in any spelling, its key, or `unknown`."),
         ("query", "language", json!({"type": "string"}), "Only of this language, or `unknown`."),
@@ -81,7 +81,7 @@ parameters! {
         ("query", "from", json!({"type": "string", "format": "date"}),
             "The first local day, not after `to`. Absent: 29 days before `to`."),
         ("query", "to", json!({"type": "string", "format": "date"}),
-            "The last local day, less than 366 days after `from`. Absent: tomorrow in UTC, the latest day on any \
+            "The last local day, less than 92 days after `from`. Absent: tomorrow in UTC, the latest day on any \
                 clock."),
         ("query", "project", json!({"type": "string"}),
             "Only those with time in this project: its name in any spelling, its key, or `unknown`."),

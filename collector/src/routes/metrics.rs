@@ -30,6 +30,8 @@ use http_server::{ErrorCode, Problem};
 const DEFAULT_DAYS: i32 = 30;
 /// Most days in one reply.
 const MAX_DAYS: i32 = 366;
+/// Most days in a reply that has each of their sessions: the reply must fit into a message of NATS.
+const MAX_DAYS_OF_SESSIONS: i32 = 92;
 /// Most days in a reply that has each of their hours.
 const MAX_DAYS_OF_HOURS: i32 = 31;
 
@@ -125,7 +127,7 @@ pub async fn sessions(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Sessions>, Problem> {
     let query = query.unwrap_or_default();
-    let range = DayRange::parse(&query, clock::now(), MAX_DAYS)?;
+    let range = DayRange::parse(&query, clock::now(), MAX_DAYS_OF_SESSIONS)?;
     let query = SessionsQuery {
         developer: caller.developer.to_string(),
         from: range.from.to_string(),

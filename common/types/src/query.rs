@@ -190,6 +190,8 @@ pub enum Why {
     LongerThanTimeout,
     /// The pause is short enough, and a part of it lies on another local day.
     PartlyOnAnotherDay,
+    /// The rest of a day of very many parts, which are not listed one by one.
+    NotListed,
 }
 
 /// A project by its key, language and editor; each `unknown` if no event tells.

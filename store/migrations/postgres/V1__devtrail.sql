@@ -272,8 +272,8 @@ CREATE TABLE days (
   day          TEXT COLLATE "C" NOT NULL,
   computed_gen BIGINT NOT NULL,
   version      INTEGER NOT NULL,
-  -- The revision of the developer's settings that it was computed with.
-  settings     BIGINT NOT NULL,
+  -- The developer's timeout that it was computed with.
+  idle_ms      BIGINT NOT NULL,
   body         TEXT NOT NULL,
   -- What the metrics in body are made of: for an hour, a project, a week.
   counts       TEXT NOT NULL,

@@ -271,8 +271,8 @@ CREATE TABLE days (
   day          TEXT    NOT NULL,
   computed_gen INTEGER NOT NULL,
   version      INTEGER NOT NULL,
-  -- The revision of the developer's settings that it was computed with.
-  settings     INTEGER NOT NULL,
+  -- The developer's timeout that it was computed with.
+  idle_ms      INTEGER NOT NULL,
   body         TEXT    NOT NULL,
   -- What the metrics in body are made of: for an hour, a project, a week.
   counts       TEXT    NOT NULL,

@@ -23,7 +23,7 @@ use crate::effects::{DayRow, Effects, JobDone, JobFailed, PartialRow, RuleWindow
 use crate::error::StoreError;
 use crate::hours::HourRange;
 use crate::jobs::{
-    DAYS_BEFORE_SETTINGS, FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days,
+    DAY_OF_OTHER_TIMEOUT, FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days,
     insert_partials, insert_rule_windows,
 };
 use crate::row::{Row, batch_ref, state};
@@ -69,7 +69,7 @@ const HOUR_CHANGES: &str = "SELECT c.hour, c.gen, c.first_at, c.last_at
       WHERE developer = $1 AND hour = h.hour AND gen > p.computed_gen OFFSET 0) c
     ORDER BY c.hour, c.gen";
 const COMPUTED_DAYS: &str =
-    "SELECT day, computed_gen, version, settings FROM days WHERE developer = $1 AND day = ANY($2)";
+    "SELECT day, computed_gen, version, idle_ms FROM days WHERE developer = $1 AND day = ANY($2)";
 const COMPUTED_RULE_WINDOWS: &str =
     "SELECT rule, window_start, computed_gen, version FROM rule_windows
     WHERE developer = $1 AND rule = ANY($2) AND window_start BETWEEN $3 AND $4";
@@ -183,16 +183,15 @@ impl Jobs for Postgres {
         Ok(computed.into_iter().collect())
     }
 
-    async fn days_before_settings(
+    async fn day_of_other_timeout(
         &self,
         developer: String,
-        revision: i64,
-        limit: u32,
-    ) -> Result<Vec<String>, StoreError> {
-        let limit = i64::from(limit);
-        let key: [Param<'_>; 3] = [&developer, &revision, &limit];
-        self.list(DAYS_BEFORE_SETTINGS.postgres, &key, |row| row.value(0))
-            .await
+        idle_ms: i64,
+        after: String,
+    ) -> Result<Option<String>, StoreError> {
+        let key: [Param<'_>; 3] = [&developer, &idle_ms, &after];
+        let found = self.list(DAY_OF_OTHER_TIMEOUT.postgres, &key, |row| row.value(0));
+        Ok(found.await?.into_iter().next())
     }
 
     async fn computed_rule_windows(
@@ -431,7 +430,10 @@ async fn write_partials(
 async fn write_days(tx: &Transaction<'_>, given: &[DayRow]) -> Result<(), TransactionError> {
     let key = |row: &'_ DayRow| (row.developer.clone(), row.day.clone());
     let given = newest(given, key, |new, old| {
-        is_newer(&new.computed, &old.computed)
+        let is_of_other = new.computed.generation == old.computed.generation
+            && new.computed.version == old.computed.version
+            && new.idle_ms != old.idle_ms;
+        is_newer(&new.computed, &old.computed) || is_of_other
     });
     if given.is_empty() {
         return Ok(());
@@ -444,7 +446,7 @@ async fn write_days(tx: &Transaction<'_>, given: &[DayRow]) -> Result<(), Transa
             &column(&given, |row| row.day.as_str()),
             &column(&given, |row| row.computed.generation),
             &column(&given, |row| row.computed.version),
-            &column(&given, |row| row.settings),
+            &column(&given, |row| row.idle_ms),
             &column(&given, |row| row.computed.body.as_str()),
             &column(&given, |row| row.counts.as_str()),
         ],

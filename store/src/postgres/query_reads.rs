@@ -7,8 +7,8 @@ use super::database::Postgres;
 use super::statements::{Param, list, one};
 use crate::error::StoreError;
 use crate::query_reads::{
-    ALERTS, ALERTS_OF, DAYS, DEVELOPERS, FIRST_SUBMISSION, NOT_ACCEPTED, NotAccepted, QueryReads,
-    SUBMISSIONS, StoredAlert, StoredBatch, StoredDay,
+    ALERTS, ALERTS_OF, DAY_COUNTS, DAYS, DEVELOPERS, FIRST_SUBMISSION, NOT_ACCEPTED, NotAccepted,
+    QueryReads, SUBMISSIONS, StoredAlert, StoredBatch, StoredCounts, StoredDay,
 };
 use crate::row::Row;
 use crate::submission::Submission;
@@ -63,6 +63,17 @@ impl QueryReads for Postgres {
         to: String,
     ) -> Result<Vec<StoredDay>, StoreError> {
         self.list(DAYS.postgres, &[&developer, &from, &to], StoredDay::decode)
+            .await
+    }
+
+    async fn day_counts(
+        &self,
+        developer: String,
+        from: String,
+        to: String,
+    ) -> Result<Vec<StoredCounts>, StoreError> {
+        let range: [Param<'_>; 3] = [&developer, &from, &to];
+        self.list(DAY_COUNTS.postgres, &range, StoredCounts::decode)
             .await
     }
 

@@ -18,7 +18,7 @@ use crate::effects::{DayRow, Effects, JobDone, JobFailed, PartialRow, RuleWindow
 use crate::error::StoreError;
 use crate::hours::HourRange;
 use crate::jobs::{
-    DAYS_BEFORE_SETTINGS, FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days,
+    DAY_OF_OTHER_TIMEOUT, FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days,
     insert_partials, insert_rule_windows,
 };
 use crate::row::{Row as _, state};
@@ -50,7 +50,7 @@ const HOUR_CHANGES: &str = "SELECT c.hour, c.gen, c.first_at, c.last_at
     WHERE h.developer = ?1 AND h.hour BETWEEN ?2 AND ?3 AND p.computed_gen < h.gen
     ORDER BY c.hour, c.gen";
 const COMPUTED_DAY: &str =
-    "SELECT computed_gen, version, settings FROM days WHERE developer = ?1 AND day = ?2";
+    "SELECT computed_gen, version, idle_ms FROM days WHERE developer = ?1 AND day = ?2";
 const COMPUTED_RULE_WINDOWS: &str = "SELECT window_start, computed_gen, version FROM rule_windows
     WHERE developer = ?1 AND rule = ?2 AND window_start BETWEEN ?3 AND ?4";
 const EVENTS_OF_SPAN: &str = "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
@@ -166,17 +166,18 @@ impl Jobs for Sqlite {
         .await
     }
 
-    async fn days_before_settings(
+    async fn day_of_other_timeout(
         &self,
         developer: String,
-        revision: i64,
-        limit: u32,
-    ) -> Result<Vec<String>, StoreError> {
+        idle_ms: i64,
+        after: String,
+    ) -> Result<Option<String>, StoreError> {
         self.read(move |connection| {
-            let key = params![developer, revision, limit];
-            list(connection, DAYS_BEFORE_SETTINGS.sqlite, key, |row| {
+            let key = params![developer, idle_ms, after];
+            let found = list(connection, DAY_OF_OTHER_TIMEOUT.sqlite, key, |row| {
                 row.value(0)
-            })
+            })?;
+            Ok(found.into_iter().next())
         })
         .await
     }
@@ -318,7 +319,7 @@ fn write_days(connection: &Connection, days: &[DayRow]) -> Result<(), StoreError
             day.day,
             computed.generation,
             computed.version,
-            day.settings,
+            day.idle_ms,
             computed.body,
             day.counts
         ])?;

@@ -8,8 +8,8 @@ use super::database::Sqlite;
 use super::statements::{list, one};
 use crate::error::StoreError;
 use crate::query_reads::{
-    ALERTS, ALERTS_OF, DAYS, DEVELOPERS, FIRST_SUBMISSION, NOT_ACCEPTED, NotAccepted, QueryReads,
-    SUBMISSIONS, StoredAlert, StoredBatch, StoredDay,
+    ALERTS, ALERTS_OF, DAY_COUNTS, DAYS, DEVELOPERS, FIRST_SUBMISSION, NOT_ACCEPTED, NotAccepted,
+    QueryReads, SUBMISSIONS, StoredAlert, StoredBatch, StoredCounts, StoredDay,
 };
 use crate::row::Row;
 use crate::submission::Submission;
@@ -70,6 +70,23 @@ impl QueryReads for Sqlite {
             list(connection, DAYS.sqlite, [developer, from, to], |row| {
                 StoredDay::decode(row)
             })
+        })
+        .await
+    }
+
+    async fn day_counts(
+        &self,
+        developer: String,
+        from: String,
+        to: String,
+    ) -> Result<Vec<StoredCounts>, StoreError> {
+        self.read(move |connection| {
+            list(
+                connection,
+                DAY_COUNTS.sqlite,
+                [developer, from, to],
+                |row| StoredCounts::decode(row),
+            )
         })
         .await
     }

@@ -70,7 +70,7 @@ macro_rules! contract {
             leases::unfinished_jobs_are_claimed_once_and_recorded
             windows::an_older_generation_never_overwrites_a_newer_one
             windows::a_partial_made_with_other_rules_is_replaced
-            windows::a_day_of_newer_settings_replaces_one_of_its_generation
+            windows::a_day_of_another_timeout_replaces_one_of_its_generation
             windows::jobs_read_at_what_generation_windows_were_computed
             windows::the_same_generation_is_written_again_only_by_newer_code
             windows::an_hours_part_for_a_day_that_was_left_never_comes_back

@@ -272,7 +272,6 @@ pub async fn days_are_read_in_their_order_with_both_ends<E: Engine>() {
     let own = |n: usize| StoredDay {
         day: days[n].day.clone(),
         metrics: days[n].computed.clone(),
-        counts: days[n].counts.clone(),
     };
     assert_eq!(
         of("ada", "2026-02-28", "2026-03-02").await,

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use store::{Computed, ComputedAt, DayComputedAt, DayRow, HourRange, Jobs, PartialRow, WindowKey};
+use store::{
+    Computed, ComputedAt, DayComputedAt, DayRow, HourRange, Jobs, PartialRow, QueryReads, WindowKey,
+};
 use types::job::JobKind;
 
 use crate::build::{Engine, H0, HOUR, at, event, fresh};
@@ -149,7 +151,7 @@ pub async fn jobs_read_at_what_generation_windows_were_computed<E: Engine>() {
     let found = store.computed_days("ada".to_owned(), asked.clone()).await;
     let computed = DayComputedAt {
         at: at(3, 2),
-        settings: 0,
+        idle_ms: 900_000,
     };
     assert_eq!(found.unwrap(), [("2026-03-01".to_owned(), computed)].into());
     let others = store.computed_days("bob".to_owned(), asked).await.unwrap();
@@ -175,41 +177,53 @@ pub async fn jobs_read_at_what_generation_windows_were_computed<E: Engine>() {
     assert!(found(&["other"]).await.is_empty());
 }
 
-pub async fn a_day_of_newer_settings_replaces_one_of_its_generation<E: Engine>() {
+pub async fn a_day_of_another_timeout_replaces_one_of_its_generation<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
-    let with = |settings, generation, is: &str| DayRow {
-        settings,
+    let with = |idle_ms, generation, is: &str| DayRow {
+        idle_ms,
         ..day("2026-03-01", computed(generation, 2, is))
     };
-    let behind = async |revision| {
-        let found = engine
-            .store()
-            .days_before_settings("ada".to_owned(), revision, 9);
+    let other = async |developer: &str, idle_ms, after: &str| {
+        let store = engine.store();
+        let found = store.day_of_other_timeout(developer.to_owned(), idle_ms, after.to_owned());
         found.await.unwrap()
     };
     for (row, body_of) in [
-        (with(2, 3, "first"), "first"),
-        (with(2, 3, "the same settings"), "first"),
-        (with(1, 3, "older settings"), "first"),
-        (with(5, 3, "newer settings"), "newer settings"),
-        (with(7, 2, "an older generation"), "newer settings"),
-        (with(4, 4, "a newer generation"), "a newer generation"),
+        (with(60_000, 3, "first"), "first"),
+        (with(60_000, 3, "the same timeout"), "first"),
+        (with(300_000, 3, "another timeout"), "another timeout"),
+        (with(60_000, 2, "an older generation"), "another timeout"),
+        (with(60_000, 4, "a newer generation"), "a newer generation"),
     ] {
         write_windows(&engine, &body, Vec::new(), vec![row]).await;
         let dump = engine.dump();
         let kept = computed(0, 0, body_of).body;
         assert_eq!(dump.rows("days")[0].text("body"), kept);
     }
-    // It was computed with settings that another process had not read yet.
-    assert_eq!((behind(4).await.len(), behind(5).await.len()), (0, 1));
+    assert_eq!(other("ada", 60_000, "").await, None);
     let several = ["2026-03-03", "2026-03-02"].map(|name| day(name, computed(1, 1, "x")));
     write_windows(&engine, &body, Vec::new(), several.into()).await;
-    assert_eq!(behind(1).await, ["2026-03-02", "2026-03-03"]);
-    let first = engine.store().days_before_settings("ada".to_owned(), 1, 1);
-    assert_eq!(first.await.unwrap(), ["2026-03-02"]);
-    let other = engine.store().days_before_settings("bob".to_owned(), 9, 9);
-    assert!(other.await.unwrap().is_empty());
+    assert_eq!(
+        other("ada", 60_000, "").await.as_deref(),
+        Some("2026-03-02")
+    );
+    assert_eq!(
+        other("ada", 60_000, "2026-03-02").await.as_deref(),
+        Some("2026-03-03")
+    );
+    assert_eq!(
+        other("ada", 900_000, "").await.as_deref(),
+        Some("2026-03-01")
+    );
+    assert_eq!(other("bob", 60_000, "").await, None);
+    let range = ("2026-03-02".to_owned(), "2026-03-09".to_owned());
+    let counts = engine
+        .store()
+        .day_counts("ada".to_owned(), range.0, range.1);
+    let counts = counts.await.unwrap();
+    assert_eq!(counts.len(), 2);
+    assert_eq!(counts[1].counts, r#"{"of":"2026-03-03"}"#);
 }
 
 /// The job's partial of the hour: of each local day the events that it sees there now.

@@ -192,7 +192,7 @@ pub fn day(day: &str, computed: Computed) -> DayRow {
         developer: "ada".to_owned(),
         day: day.to_owned(),
         computed,
-        settings: 0,
+        idle_ms: 900_000,
         counts: format!(r#"{{"of":"{day}"}}"#),
     }
 }

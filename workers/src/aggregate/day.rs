@@ -14,7 +14,8 @@ use super::timeline::{HourCounts, Session, Timeline, pairs};
 pub struct DayCounts {
     #[serde(with = "pairs", skip_serializing_if = "is_default")]
     pub hours: BTreeMap<LocalHour, HourCounts>,
-    /// Projects by key, as their owner wrote them: in the spelling of the day's last event of each.
+    /// Projects by key, as their owner wrote them: in the spelling of the day's last event of each, else of the latest
+    /// other day around it.
     #[serde(skip_serializing_if = "is_default")]
     pub project_names: BTreeMap<String, String>,
     /// The developer's timeout, in milliseconds.
@@ -42,10 +43,21 @@ impl DayCounts {
             ..
         } = whole;
         sessions.retain(|session| session.day == day && session.end > session.start);
+        // Work goes on over midnight, and is "the same as before": then a project is called as on another day.
+        let mut names = project_names.remove(day).unwrap_or_default();
+        let places = hours.values().flat_map(|counts| counts.places.keys());
+        let in_sessions = sessions.iter().flat_map(|session| session.projects.keys());
+        for key in places.chain(in_sessions) {
+            if !names.contains_key(key) {
+                let mut others = project_names.values().rev();
+                let other = others.find_map(|names| names.get(key));
+                names.extend(other.map(|name| (key.clone(), name.clone())));
+            }
+        }
         Self {
             idle,
             hours,
-            project_names: project_names.remove(day).unwrap_or_default(),
+            project_names: names,
             sessions,
         }
     }

@@ -1,21 +1,58 @@
 //! Developers' timeouts, by the bucket `settings`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_nats::jetstream::kv;
 use bus::bucket_mirror::BucketMirror;
+use tokio::sync::watch;
 use types::developer_settings::{BUCKET, DeveloperSettings, LEAST_IDLE, MOST_IDLE};
 
-use super::windows::IdleTimeout;
+/// The longest pause of a developer that still counts as active time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdleTimeout {
+    /// In milliseconds.
+    pub ms: i64,
+}
+
+impl IdleTimeout {
+    /// That of developers who have set none: 15 minutes, as WakaTime's default keystroke timeout
+    /// (<https://wakatime.com/developers#durations>, `timeout`).
+    pub const DEFAULT: Self = Self { ms: 15 * 60 * 1000 };
+}
 
 /// The timeouts as they are now. Cheap to clone; all clones see the same.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct IdleTimeouts {
     timeouts: Arc<RwLock<HashMap<String, IdleTimeout>>>,
+    /// Whether all of the bucket is known.
+    loaded: watch::Receiver<bool>,
 }
 
 impl IdleTimeouts {
+    /// Those of a bucket that is followed; `loaded` turns true once all of it is known.
+    #[must_use]
+    pub fn followed(loaded: watch::Receiver<bool>) -> Self {
+        Self {
+            timeouts: Arc::default(),
+            loaded,
+        }
+    }
+
+    /// Everybody's is the default.
+    #[must_use]
+    pub fn default_for_all() -> Self {
+        let (_, loaded) = watch::channel(true);
+        Self::followed(loaded)
+    }
+
+    /// Waits until the bucket is known: what is computed before would be computed again.
+    pub async fn loaded(&self) {
+        let mut loaded = self.loaded.clone();
+        // Nobody follows any more: the process stops.
+        let _ = loaded.wait_for(|is_loaded| *is_loaded).await;
+    }
+
     /// The developer's.
     #[must_use]
     pub fn of(&self, developer: &str) -> IdleTimeout {
@@ -26,11 +63,14 @@ impl IdleTimeouts {
             .unwrap_or(IdleTimeout::DEFAULT)
     }
 
-    /// The developers who have settings.
+    /// Those of all developers who have, or had, settings.
     #[must_use]
-    pub fn developers(&self) -> BTreeSet<String> {
+    pub fn all(&self) -> BTreeMap<String, IdleTimeout> {
         let timeouts = self.timeouts.read().unwrap_or_else(PoisonError::into_inner);
-        timeouts.keys().cloned().collect()
+        timeouts
+            .iter()
+            .map(|(developer, timeout)| (developer.clone(), *timeout))
+            .collect()
     }
 }
 
@@ -52,15 +92,13 @@ impl BucketMirror for IdleTimeouts {
             }
             _ => DeveloperSettings::default(),
         };
-        let timeout = IdleTimeout {
-            ms: settings
-                .idle_seconds
-                .map_or(IdleTimeout::DEFAULT.ms, |seconds| {
-                    1000 * seconds.clamp(LEAST_IDLE, MOST_IDLE) as i64
-                }),
-            revision: entry.revision as i64,
-        };
-        table.insert(developer.to_owned(), timeout);
+        let ms = settings
+            .idle_seconds
+            .map_or(IdleTimeout::DEFAULT.ms, |seconds| {
+                1000 * seconds.clamp(LEAST_IDLE, MOST_IDLE) as i64
+            });
+        // Also one without settings any more: days may have been computed with them.
+        table.insert(developer.to_owned(), IdleTimeout { ms });
     }
 
     fn replace(&self, fresh: Self::Table) {

@@ -80,7 +80,13 @@ pub fn pause_parts(
         if date != first_date {
             hour.day = date.to_string();
         }
-        let end = hour.end().min(to);
+        let mut end = hour.end().min(to);
+        // A clock may be changed within an hour: the rest is in another one.
+        if clock.offset((end - 1) * MILLIS) != offset {
+            end = clock
+                .changes_after(at * MILLIS)
+                .map_or(end, |change| end.min(change / MILLIS));
+        }
         let ms = end - at;
         at = end;
         Some(PausePart { hour, ms })
@@ -146,6 +152,14 @@ mod tests {
             [
                 part("2026-10-25", "2026-10-25T02:00:00+02:00", 5),
                 part("2026-10-25", "2026-10-25T02:00:00+01:00", 5)
+            ]
+        );
+        // On Chatham clocks go from 02:45 to 03:45.
+        assert_eq!(
+            parts("Pacific/Chatham", "2026-09-27", "2026-09-26T13:55:00Z", 10),
+            [
+                part("2026-09-27", "2026-09-27T02:00:00+12:45", 5),
+                part("2026-09-27", "2026-09-27T03:00:00+13:45", 5)
             ]
         );
         // Samoa had no 30 December 2011.

@@ -33,16 +33,18 @@ pub struct Counted<'a> {
     pub hours: Vec<(&'a LocalHour, &'a HourCounts)>,
     /// Projects by key, as their owner wrote them.
     pub project_names: BTreeMap<&'a str, &'a str>,
-    pub sessions: Vec<&'a Session>,
+    /// `None` of an hour: sessions are counted by day.
+    pub sessions: Option<Vec<&'a Session>>,
 }
 
 impl<'a> Counted<'a> {
     /// Of these days, in their order.
     pub fn days(days: impl IntoIterator<Item = &'a DayCounts>) -> Self {
         let mut counted = Self::default();
+        let sessions = counted.sessions.insert(Vec::new());
         for day in days {
             counted.hours.extend(&day.hours);
-            counted.sessions.extend(&day.sessions);
+            sessions.extend(&day.sessions);
             let names = day.project_names.iter();
             let names = names.map(|(key, name)| (key.as_str(), name.as_str()));
             counted.project_names.extend(names);
@@ -50,12 +52,12 @@ impl<'a> Counted<'a> {
         counted
     }
 
-    /// Of one hour of a day. Sessions are counted by day.
+    /// Of one hour of a day.
     #[must_use]
     pub fn hour(day: &'a DayCounts, hour: &'a LocalHour, counts: &'a HourCounts) -> Self {
         Self {
             hours: vec![(hour, counts)],
-            sessions: Vec::new(),
+            sessions: None,
             ..Self::days([day])
         }
     }
@@ -108,8 +110,10 @@ struct Whole {
     operating_systems: Vec<Share>,
     categories: Vec<Share>,
     branches: Vec<Share>,
-    sessions: usize,
-    longest_session_seconds: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sessions: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    longest_session_seconds: Option<i64>,
     first_at: Option<String>,
     last_at: Option<String>,
 }
@@ -180,7 +184,7 @@ impl MetricsFilter {
 }
 
 impl Metrics {
-    /// Of these hours and sessions. `names` are the projects' by key.
+    /// Of what was counted, as far as the filter takes it.
     #[must_use]
     pub fn of(counted: &Counted<'_>, filter: &MetricsFilter) -> Self {
         let mut sum = Tally::default();
@@ -295,9 +299,9 @@ impl Whole {
             operating_systems: Shares::of_active(systems),
             categories: Shares::of_active(categories),
             branches: Shares::of_active(branches),
-            sessions: counted.sessions.len(),
-            longest_session_seconds: counted.sessions.iter().map(length).max().unwrap_or(0)
-                / SECOND,
+            sessions: counted.sessions.as_ref().map(Vec::len),
+            longest_session_seconds: (counted.sessions.as_ref())
+                .map(|sessions| sessions.iter().map(length).max().unwrap_or(0) / SECOND),
             first_at: first.min().map(rfc3339),
             last_at: last.max().map(rfc3339),
         }

@@ -20,7 +20,7 @@ mod windows;
 
 pub use day::DayCounts;
 pub use explain::{explain, explain_stored};
-pub use idle_timeouts::IdleTimeouts;
+pub use idle_timeouts::{IdleTimeout, IdleTimeouts};
 pub use local_hour::{LocalHour, PausePart, days_after, pause_parts};
 pub use metrics::{Counted, Metrics, MetricsFilter};
 pub use place::CountedPlace;
@@ -29,4 +29,4 @@ pub use role::AggregateWork;
 pub use settings_sweep::follow as follow_settings;
 pub use tally::{DistinctFiles, Tally};
 pub use timeline::{HourCounts, Session, Timeline};
-pub use windows::{IdleTimeout, VERSION, maker, windows};
+pub use windows::{VERSION, maker, windows};

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use store::{DayComputedAt, Hour, HourRange, ReadPlan};
 use types::time::{parse_rfc3339, utc_hour};
 
+use super::idle_timeouts::IdleTimeout;
 use super::local_hour::days_after;
 use super::timeline::Timeline;
 use crate::hour_partials::{HourReads, Maker, generation, generations};
@@ -13,6 +14,9 @@ use crate::hour_partials::{HourReads, Maker, generation, generations};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no local day: it must be a date of the form YYYY-MM-DD")]
 pub struct InvalidDate(pub String);
+
+/// Hours before those that can hold events of a day: what was told in them holds, and time may be active.
+const BEFORE: i64 = 24;
 
 /// The UTC hours that a local day depends on: those that can hold its events, and the day before them, whose events say
 /// whether time is active at its beginning, and what is the same as before. 96 hours.
@@ -24,7 +28,7 @@ pub fn look_back(day: &str) -> Result<HourRange, InvalidDate> {
     let midnight = utc_hour(midnight.ok_or_else(|| InvalidDate(day.to_owned()))?);
     let events = HourRange::of_local_days(midnight, midnight);
     Ok(HourRange {
-        first: events.first - 24,
+        first: events.first - BEFORE,
         ..events
     })
 }
@@ -41,6 +45,17 @@ pub struct Candidates {
 }
 
 impl Candidates {
+    /// Of this day alone: what depends on it is computed by itself.
+    ///
+    /// # Errors
+    /// Returns `InvalidDate` if it is no date of the form `YYYY-MM-DD`.
+    pub fn only(day: String) -> Result<Self, InvalidDate> {
+        Ok(Self {
+            look_backs: [(day.clone(), look_back(&day)?)].into(),
+            touched: [day].into(),
+        })
+    }
+
     /// Of these touched days.
     ///
     /// # Errors
@@ -80,32 +95,30 @@ pub struct DayRead {
     pub is_kept_empty: bool,
 }
 
-/// Says what to read of a developer's hours for these days. A day is computed if an hour that it depends on has changed
-/// since its partial was made, or if the day itself was touched, unless it was computed at its generation by the same
-/// code. `hours` are those of all look-backs.
+/// Says what to read of a developer's hours for these days. A day is computed unless it was computed at its generation,
+/// by the same code and with the same timeout. One that has no row needs an hour that can hold something of it. `hours`
+/// are those of all look-backs.
+///
+/// Nothing but the generations decides: the partial of an hour may be up to date since another job needed the hour for
+/// another day.
 #[must_use]
 pub fn plan(
     candidates: &Candidates,
     computed: &BTreeMap<String, DayComputedAt>,
     hours: BTreeMap<i64, Hour>,
     maker: &Maker,
-    settings: i64,
+    timeout: IdleTimeout,
 ) -> ReadPlan<DayReads> {
     let generations = generations(&hours);
-    let stale: BTreeSet<i64> = hours
-        .iter()
-        .filter(|(_, hour)| !maker.is_current(hour))
-        .map(|(at, _)| *at)
-        .collect();
     let read = |(day, look_back): (&String, &HourRange)| {
         let at = computed.get(day);
         let generation = generation(&generations, *look_back);
         let is_current = at.is_some_and(|there| {
-            there.at.is_current(generation, maker.version) && there.settings >= settings
+            there.at.is_current(generation, maker.version) && there.idle_ms == timeout.ms
         });
         let is_touched = candidates.touched.contains(day);
-        let mut changed = stale.range(look_back.first..=look_back.last);
-        let is_to_compute = !is_current && (is_touched || changed.next().is_some());
+        let mut own = hours.range(look_back.first + BEFORE..=look_back.last);
+        let is_to_compute = !is_current && (is_touched || at.is_some() || own.next().is_some());
         is_to_compute.then(|| DayRead {
             day: day.clone(),
             look_back: *look_back,

@@ -28,6 +28,7 @@ impl<S: Jobs> Work for AggregateWork<S> {
     const KIND: JobKind = JobKind::Aggregate;
 
     async fn compute(&self, jobs: &[JobMessage]) -> Result<Effects, StoreError> {
+        self.timeouts.loaded().await;
         let computed = stream::iter(touched(jobs))
             .map(|(developer, days)| self.developer(developer, days))
             .buffer_unordered(AT_ONCE);
@@ -52,17 +53,33 @@ impl<S: Jobs> Work for AggregateWork<S> {
 
 impl<S: Jobs> AggregateWork<S> {
     /// What these days of a developer come to, and those that depend on them.
-    pub(super) async fn developer(
+    async fn developer(
         &self,
         developer: String,
         days: BTreeSet<String>,
     ) -> Result<Effects, StoreError> {
+        let candidates = Candidates::of(days).map_err(|error| refused(&developer, &error))?;
+        self.computed(developer, candidates).await
+    }
+
+    /// What this day of a developer comes to.
+    pub(super) async fn day_alone(
+        &self,
+        developer: String,
+        day: String,
+    ) -> Result<Effects, StoreError> {
+        let candidates = Candidates::only(day).map_err(|error| refused(&developer, &error))?;
+        self.computed(developer, candidates).await
+    }
+
+    async fn computed(
+        &self,
+        developer: String,
+        candidates: Candidates,
+    ) -> Result<Effects, StoreError> {
         let failed =
             |error: MisplacedEvent| StoreError::Failed(format!("metrics of {developer}: {error}"));
-        let refused =
-            |error: InvalidDate| StoreError::Refused(format!("metrics of {developer}: {error}"));
         let timeout = self.timeouts.of(&developer);
-        let candidates = Candidates::of(days).map_err(refused)?;
         let days = candidates.look_backs.keys().cloned().collect();
         let computed = self.store.computed_days(developer.clone(), days).await?;
         let request = SnapshotRequest {
@@ -72,11 +89,15 @@ impl<S: Jobs> AggregateWork<S> {
         };
         let maker = maker(timeout);
         let making = maker.clone();
-        let plan = move |hours| plan(&candidates, &computed, hours, &making, timeout.revision);
+        let plan = move |hours| plan(&candidates, &computed, hours, &making, timeout);
         let Snapshot { plan, events } = self.store.snapshot(request, plan).await?;
         plan.hours.log_unusable(&developer);
         windows(&developer, plan, events, timeout, &maker).map_err(failed)
     }
+}
+
+fn refused(developer: &str, error: &InvalidDate) -> StoreError {
+    StoreError::Refused(format!("metrics of {developer}: {error}"))
 }
 
 /// The local days that jobs touched, by developer: several jobs of one day are one computation.

@@ -181,7 +181,7 @@ impl Timeline {
         let at = event.at.div_euclid(MILLI);
         let day = &event.local_day;
         let offset = event.clock.offset(event.at);
-        if !self.pause_until(at, idle, &|_| true) {
+        if self.pause_until(at, idle, &|_| true).is_none() {
             self.sessions.push(Session {
                 start: at,
                 end: at,
@@ -262,17 +262,17 @@ impl Timeline {
     }
 
     /// Adds the stretch that comes next, in one UTC hour, of which only what is counted on the local day `day` is of
-    /// interest.
-    pub fn append(&mut self, next: &Self, idle: i64, day: &str) {
+    /// interest. Gives how much of the pause before it counts on that day, in ms.
+    pub fn append(&mut self, next: &Self, idle: i64, day: &str) -> i64 {
         let is_wanted = |other: &str| other == day;
         let Some(first) = next.sessions.first() else {
-            return;
+            return 0;
         };
         let known = std::mem::take(&mut self.known);
         let before = Before::of(&known, first.start);
-        let is_joined = self.pause_until(first.start, idle, &is_wanted);
+        let counted = self.pause_until(first.start, idle, &is_wanted);
         let mut sessions = next.sessions.iter().map(|session| before.session(session));
-        if is_joined
+        if counted.is_some()
             && let Some(open) = self.sessions.last_mut()
             && let Some(joined) = sessions.next()
         {
@@ -297,8 +297,8 @@ impl Timeline {
             tally.project_switches += 1;
         }
         // Stretches follow each other in the order of their events, so the later spelling is the name.
-        if let Some(names) = next.project_names.get(day) {
-            entry(&mut self.project_names, day).extend(names.clone());
+        for (of, names) in &next.project_names {
+            entry(&mut self.project_names, of).extend(names.clone());
         }
         self.last = next.last.clone().map(|last| LastEvent {
             project: before.project(&last.project).to_owned(),
@@ -307,6 +307,7 @@ impl Timeline {
             ..last
         });
         self.known = known.then(&next.known);
+        counted.unwrap_or(0)
     }
 
     /// Active time, in ms.
@@ -323,18 +324,24 @@ impl Timeline {
         Some(shown(&last.project, &last.language, &last.editor))
     }
 
-    /// Counts the pause after the last event up to this time, if it is short enough. Gives whether it is.
-    fn pause_until(&mut self, at: i64, idle: i64, is_wanted: &impl Fn(&str) -> bool) -> bool {
-        let Some(last) = &self.last else {
-            return false;
-        };
+    /// Counts the pause after the last event up to this time, if it is short enough. Gives how much of it is wanted,
+    /// in ms; `None` if it is too long.
+    fn pause_until(
+        &mut self,
+        at: i64,
+        idle: i64,
+        is_wanted: &impl Fn(&str) -> bool,
+    ) -> Option<i64> {
+        let last = self.last.as_ref()?;
         let pause = at.saturating_sub(last.at);
         if pause > idle {
-            return false;
+            return None;
         }
+        let mut counted = 0;
         if pause > 0 {
             for part in pause_parts(&last.clock, &last.day, last.at, at) {
                 if is_wanted(&part.hour.day) {
+                    counted += part.ms;
                     let counts = self.hours.entry(part.hour).or_default();
                     counts.add_active(last, part.ms);
                 }
@@ -343,7 +350,7 @@ impl Timeline {
                 *entry(&mut session.projects, &last.project) += pause;
             }
         }
-        true
+        Some(counted)
     }
 }
 

@@ -5,6 +5,7 @@ use store::{Computed, DayRow, Effects, StoredEvent};
 use types::job::JobKind;
 
 use super::day::DayCounts;
+use super::idle_timeouts::IdleTimeout;
 use super::metrics::{Counted, Metrics, MetricsFilter};
 use super::plan::{DayRead, DayReads};
 use super::timeline::Timeline;
@@ -14,24 +15,6 @@ use crate::normalize::CountedEvent;
 /// Rises with every change of a partial's or a day's meaning, also if the normalizer gives other languages or projects:
 /// what older code computed is stale.
 pub const VERSION: i32 = 6;
-
-/// The longest pause of a developer that still counts as active time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IdleTimeout {
-    /// In milliseconds.
-    pub ms: i64,
-    /// The revision of the settings that say so; 0 if none do.
-    pub revision: i64,
-}
-
-impl IdleTimeout {
-    /// That of developers who have set none: 15 minutes, as WakaTime's default keystroke timeout
-    /// (<https://wakatime.com/developers#durations>, `timeout`).
-    pub const DEFAULT: Self = Self {
-        ms: 15 * 60 * 1000,
-        revision: 0,
-    };
-}
 
 /// What makes the aggregate role's partials for a developer with this timeout.
 #[must_use]
@@ -84,7 +67,7 @@ pub fn windows(
                     &MetricsFilter::default(),
                 )),
             },
-            settings: timeout.revision,
+            idle_ms: timeout.ms,
             counts: json(&counts),
         })
     };

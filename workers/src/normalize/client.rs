@@ -8,8 +8,10 @@ use serde_json::{Map, Value};
 use store::StoredEvent;
 use types::json::{self, RawObject};
 
-use super::text;
+use super::{redact, text};
 
+/// What clients call an editor that they do not know.
+const UNKNOWN: &str = "unknown";
 /// Longest name, in bytes.
 const MAX_NAME: usize = 128;
 
@@ -165,7 +167,12 @@ impl UserAgent {
 /// An editor under its one name: lower case, `-` between words.
 #[must_use]
 pub fn editor(sent: &str) -> Option<String> {
+    // The path of a program is called as the program.
+    let sent = sent.rsplit(['/', '\\']).next().unwrap_or(sent);
     let sent = name(sent)?.to_lowercase();
+    if sent == UNKNOWN {
+        return None;
+    }
     let plain: String = sent
         .chars()
         .filter(|c| !matches!(c, ' ' | '-' | '_'))
@@ -199,9 +206,9 @@ fn machine(sent: &str) -> Option<String> {
     name(&decoded)
 }
 
-/// A name without control characters and spaces around it; `None` if nothing is left.
+/// A name without control characters, home folders and spaces around it; `None` if nothing is left.
 fn name(sent: &str) -> Option<String> {
-    let clean = text::clean(sent);
+    let clean = redact::hide_homes(&text::head(sent, redact::MAX_READ));
     let clean = clean.trim();
     (!clean.is_empty()).then(|| text::head(clean, MAX_NAME))
 }
@@ -253,6 +260,16 @@ mod tests {
             let client = serde_json::json!({ "name": agent }).to_string();
             assert_eq!(program(&client), expected(told), "{agent}");
         }
+    }
+
+    #[test]
+    fn no_home_is_kept_of_a_client() {
+        let client =
+            r#"{"editor": "~janeroe/.local/bin/hx", "machine": "C:\\Users\\janeroe\\laptop"}"#;
+        let [editor, _, _, machine] = program(client);
+        assert_eq!(editor.as_deref(), Some("hx"));
+        assert!(!machine.unwrap().contains("janeroe"));
+        assert_eq!(program(r#"{"editor": "Unknown"}"#)[0], None);
     }
 
     #[test]

@@ -138,7 +138,8 @@ impl CountedEvent {
             },
             project: match or_before(says("project", LAST_PROJECT), project.is_some()) {
                 true => Told::AsBefore,
-                false => Told::known(project),
+                // So called, it tells nothing.
+                false => Told::known(project.filter(|project| project.key != "unknown")),
             },
             branch: match or_before(says("branch", LAST_BRANCH), branch.is_some()) {
                 true => Told::AsBefore,

@@ -44,6 +44,16 @@ impl LocalClock {
         }
     }
 
+    /// When the offset changes next after an instant, in microseconds since 1970.
+    #[must_use]
+    pub fn changes_after(&self, at: Micros) -> Option<Micros> {
+        let Self::Zone(zone) = self else {
+            return None;
+        };
+        let change = zone.following(timestamp(at)).next()?;
+        Some(change.timestamp().as_microsecond())
+    }
+
     /// What [`Self::named`] reads: the zone's name, or the offset in seconds.
     #[must_use]
     pub fn name(&self) -> Cow<'_, str> {

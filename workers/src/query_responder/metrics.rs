@@ -6,9 +6,10 @@ use jiff::civil::Date;
 use jiff::{ToSpan, civil::Weekday};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use store::StoredDay;
+use store::{StoredCounts, StoredDay};
 use types::query::{
-    DayReply, HourReply, MetricsQuery, SessionProject, SessionReply, SessionsQuery, WeekReply,
+    DayReply, HourReply, MetricsQuery, Period, SessionProject, SessionReply, SessionsQuery,
+    WeekReply,
 };
 
 use crate::aggregate::{Counted, DayCounts, Metrics, MetricsFilter, Session};
@@ -30,7 +31,7 @@ struct ReadDay {
 impl ReadDay {
     /// # Errors
     /// Returns the defect, named by its day, if what was computed cannot be read.
-    fn of(stored: StoredDay) -> Result<Self, String> {
+    fn of(stored: StoredCounts) -> Result<Self, String> {
         let day = stored.day;
         match serde_json::from_str(&stored.counts) {
             Ok(counts) => Ok(Self { day, counts }),
@@ -75,39 +76,47 @@ fn members(metrics: &impl Serialize) -> Map<String, Value> {
 }
 
 /// # Errors
-/// Returns the defect, named by its day, if what was computed cannot be read.
-pub fn days(stored: Vec<StoredDay>, query: &MetricsQuery) -> Result<Vec<DayReply>, String> {
-    let filter = filter(query);
-    let mut replies = Vec::new();
-    for stored in stored {
-        let metrics = if filter.is_all() {
-            let read = serde_json::from_str(&stored.metrics.body);
-            let mut metrics: Map<String, Value> = read.map_err(|error| {
-                format!("the metrics of {} are no JSON object: {error}", stored.day)
-            })?;
-            // The reply names the day itself; twice the same member could not be read.
-            metrics.remove("day");
-            replies.push(DayReply {
-                day: stored.day,
-                metrics,
-            });
-            continue;
-        } else {
-            ReadDay::of(stored)?
-        };
-        let counted = Counted::days([&metrics.counts]);
-        replies.push(DayReply {
-            metrics: members(&Metrics::of(&counted, &filter)),
-            day: metrics.day,
-        });
-    }
+/// Returns the defect, named by its day, if what was computed is no JSON object.
+pub fn whole_days(stored: Vec<StoredDay>) -> Result<Vec<DayReply>, String> {
+    let reply = |stored: StoredDay| {
+        let day = stored.day;
+        let mut metrics: Map<String, Value> = serde_json::from_str(&stored.metrics.body)
+            .map_err(|error| format!("the metrics of {day} are no JSON object: {error}"))?;
+        // The reply names the day itself; twice the same member could not be read.
+        metrics.remove("day");
+        Ok(DayReply { day, metrics })
+    };
+    let replies: Result<Vec<DayReply>, String> = stored.into_iter().map(reply).collect();
+    let mut replies = replies?;
     replies.retain(|reply| has_anything(&reply.metrics));
     Ok(replies)
 }
 
 /// # Errors
 /// Returns the defect, named by its day, if what was computed cannot be read.
-pub fn hours(stored: Vec<StoredDay>, query: &MetricsQuery) -> Result<Vec<HourReply>, String> {
+pub fn days(stored: Vec<StoredCounts>, query: &MetricsQuery) -> Result<Vec<DayReply>, String> {
+    let filter = filter(query);
+    let mut replies = Vec::new();
+    for stored in stored {
+        let ReadDay { day, counts } = ReadDay::of(stored)?;
+        let counted = Counted::days([&counts]);
+        replies.push(DayReply {
+            day,
+            metrics: members(&Metrics::of(&counted, &filter)),
+        });
+    }
+    replies.retain(|reply| has_anything(&reply.metrics));
+    Ok(replies)
+}
+
+/// Whether a query asks for all of each day: that is stored as it is shown.
+pub fn is_of_whole_days(query: &MetricsQuery) -> bool {
+    query.period == Period::Day && filter(query).is_all()
+}
+
+/// # Errors
+/// Returns the defect, named by its day, if what was computed cannot be read.
+pub fn hours(stored: Vec<StoredCounts>, query: &MetricsQuery) -> Result<Vec<HourReply>, String> {
     let filter = filter(query);
     let mut replies = Vec::new();
     for stored in stored {
@@ -127,7 +136,7 @@ pub fn hours(stored: Vec<StoredDay>, query: &MetricsQuery) -> Result<Vec<HourRep
 
 /// # Errors
 /// Returns the defect, named by its day, if what was computed cannot be read.
-pub fn weeks(stored: Vec<StoredDay>, query: &MetricsQuery) -> Result<Vec<WeekReply>, String> {
+pub fn weeks(stored: Vec<StoredCounts>, query: &MetricsQuery) -> Result<Vec<WeekReply>, String> {
     let filter = filter(query);
     let mut weeks: BTreeMap<Date, Vec<ReadDay>> = BTreeMap::new();
     for stored in stored {
@@ -147,7 +156,7 @@ pub fn weeks(stored: Vec<StoredDay>, query: &MetricsQuery) -> Result<Vec<WeekRep
             week: format!("{}-W{:02}", week.year(), week.week()),
             from: monday.to_string().max(query.from.clone()),
             to: sunday.min(query.to.clone()),
-            days: days.len(),
+            days: days.iter().filter(|day| has_events(&day.counts)).count(),
             metrics: members(&Metrics::of(&counted, &filter)),
         }
     };
@@ -159,7 +168,7 @@ pub fn weeks(stored: Vec<StoredDay>, query: &MetricsQuery) -> Result<Vec<WeekRep
 /// # Errors
 /// Returns the defect, named by its day, if what was computed cannot be read.
 pub fn sessions(
-    stored: Vec<StoredDay>,
+    stored: Vec<StoredCounts>,
     query: &SessionsQuery,
 ) -> Result<Vec<SessionReply>, String> {
     let project = query.project.as_deref().map(project_key);
@@ -207,8 +216,13 @@ fn monday(date: Date) -> Date {
     date.saturating_sub(i64::from(after).days())
 }
 
+/// Whether the day has events of its own, and not only time that passed into it.
+fn has_events(counts: &DayCounts) -> bool {
+    counts.hours.values().any(|hour| hour.first.is_some())
+}
+
 /// Whether anything was counted: a day keeps its row when all its events have moved to others.
 fn has_anything(metrics: &Map<String, Value>) -> bool {
     let is_there = |name: &str| metrics.get(name).and_then(Value::as_i64) != Some(0);
-    is_there("events") || is_there("active_ms")
+    is_there("events") || is_there("active_ms") || is_there("commits")
 }

@@ -12,7 +12,9 @@ mod responder;
 use async_nats::{Client, Message};
 use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
-use store::{DeadLetters, History, Jobs, Persist, QueryReads, StoredDay, StreamNames, VerifyReads};
+use store::{
+    DeadLetters, History, Jobs, Persist, QueryReads, StoredCounts, StreamNames, VerifyReads,
+};
 use types::audit::Step;
 use types::id::{BatchRef, MessageIdentity};
 use types::query::{
@@ -111,7 +113,13 @@ pub async fn metrics<S: QueryReads + Jobs + Clone>(
             Ok(query) => query,
             Err(unreadable) => return responder.reply::<()>(message, Err(unreadable)).await,
         };
-        let found = days(&store, &query.developer, &query.from, &query.to).await;
+        if metrics::is_of_whole_days(&query) {
+            let days = store.days(query.developer, query.from, query.to).await;
+            let days = days.map_err(QueryFailure::from);
+            let days = days.and_then(|days| whole(metrics::whole_days(days)));
+            return responder.reply(message, days).await;
+        }
+        let found = counts(&store, &query.developer, &query.from, &query.to).await;
         match query.period {
             Period::Hour => {
                 let hours = found.and_then(|days| whole(metrics::hours(days, &query)));
@@ -130,7 +138,7 @@ pub async fn metrics<S: QueryReads + Jobs + Clone>(
     let sessions = async |message: Message| {
         let found = async {
             let query: SessionsQuery = read(&message)?;
-            let days = days(&store, &query.developer, &query.from, &query.to).await?;
+            let days = counts(&store, &query.developer, &query.from, &query.to).await?;
             whole(metrics::sessions(days, &query))
         };
         let found = found.await;
@@ -192,12 +200,12 @@ async fn stored<S: QueryReads + VerifyReads>(
     Ok(Some(replies::stored(batch, stream, is_queried)))
 }
 
-async fn days<S: QueryReads>(
+async fn counts<S: QueryReads>(
     store: &S,
     developer: &str,
     from: &str,
     to: &str,
-) -> Result<Vec<StoredDay>, QueryFailure> {
+) -> Result<Vec<StoredCounts>, QueryFailure> {
     let (developer, from, to) = (developer.to_owned(), from.to_owned(), to.to_owned());
-    Ok(store.days(developer, from, to).await?)
+    Ok(store.day_counts(developer, from, to).await?)
 }

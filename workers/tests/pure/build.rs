@@ -165,8 +165,9 @@ impl Found {
     pub fn keep_days(&mut self, days: &[DayRow]) {
         for row in days {
             let is_newer = self.days.get(&row.day).is_none_or(|there| {
-                let order = |row: &DayRow| (row.computed.generation, row.settings);
-                order(there) < order(row)
+                let generations = (there.computed.generation, row.computed.generation);
+                generations.0 < generations.1
+                    || (generations.0 == generations.1 && there.idle_ms != row.idle_ms)
             });
             if is_newer {
                 self.days.insert(row.day.clone(), row.clone());
@@ -180,7 +181,7 @@ impl Found {
                 generation: row.computed.generation,
                 version: row.computed.version,
             },
-            settings: row.settings,
+            idle_ms: row.idle_ms,
         };
         let days = self.days.iter();
         days.map(|(day, row)| (day.clone(), at(row))).collect()
@@ -200,7 +201,7 @@ impl Found {
             &self.computed_days(),
             hours,
             &self.maker(),
-            self.timeout.revision,
+            self.timeout,
         );
         let wanted = |event: &&StoredEvent| {
             spans

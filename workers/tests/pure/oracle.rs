@@ -113,7 +113,7 @@ pub fn day_with(day: &str, events: &[StoredEvent], idle: i64) -> Value {
         "projects": shares(
             &times(&active, |place| place.project.clone()),
             Some(tally_of(commits.iter().map(|place| place.project.clone()))),
-            Some(&own),
+            Some((&own, &line)),
         ),
         "editors": shares(
             &times(&active, |place| place.program.editor.clone().unwrap_or_default()),
@@ -380,7 +380,7 @@ fn known(mut times: BTreeMap<String, i64>) -> BTreeMap<String, i64> {
 fn shares(
     times: &BTreeMap<String, i64>,
     commits: Option<BTreeMap<String, i64>>,
-    named_by: Option<&[&Place]>,
+    named_by: Option<(&[&Place], &[Place])>,
 ) -> Value {
     let has_commits = commits.is_some();
     let commits = commits.unwrap_or_default();
@@ -404,9 +404,15 @@ fn shares(
         if has_commits {
             share["commits"] = json!(-commits);
         }
-        if let Some(own) = named_by {
+        if let Some((own, line)) = named_by {
             let mut names = own.iter().rev().filter(|place| place.project == key);
-            let last = names.find_map(|place| place.project_name.clone());
+            let others = line.iter().filter(|place| place.project == key);
+            let of_others = others
+                .filter(|place| place.project_name.is_some())
+                .max_by_key(|place| &place.event.local_day);
+            let last = names
+                .find_map(|place| place.project_name.clone())
+                .or_else(|| of_others.and_then(|place| place.project_name.clone()));
             share["name"] = json!(last.unwrap_or_else(|| key.clone()));
             share["key"] = json!(key);
         }

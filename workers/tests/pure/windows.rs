@@ -252,6 +252,30 @@ fn only_stale_hours_get_a_partial() {
     assert_eq!(bodies["2026-03-09"]["first_at"], Value::Null);
 }
 
+/// Jobs of days that are apart read some hours for each other: a day is computed though its hours are up to date.
+#[test]
+fn a_day_is_computed_though_another_ones_job_read_its_hours() {
+    let of = |id: &str, occurred_at: &str| edit(id, occurred_at, "c");
+    let friday = of("friday", "2026-03-06T00:05:00Z");
+    let (monday, thursday) = (
+        of("monday", "2026-03-02T10:00:00Z"),
+        of("thursday", "2026-03-05T23:55:00Z"),
+    );
+    let mut there = Found::empty();
+    let job = |there: &mut Found, event: &StoredEvent| {
+        let (partials, days) = computed(&days_of(std::slice::from_ref(event)), there);
+        there.keep(&partials);
+        there.keep_days(&days);
+    };
+    there.store(std::slice::from_ref(&friday));
+    job(&mut there, &friday);
+    there.store(&[monday.clone(), thursday.clone()]);
+    job(&mut there, &monday);
+    job(&mut there, &thursday);
+    let body: Value = serde_json::from_str(&there.days["2026-03-06"].computed.body).unwrap();
+    assert_eq!(body["active_seconds"], 300, "from midnight on");
+}
+
 /// The events that a job reads, in minutes of the hour.
 fn read_minutes(there: &Found, days: &BTreeSet<String>) -> Vec<i64> {
     let (_, events) = there.read(days);
@@ -374,22 +398,32 @@ fn a_day_that_did_not_move_is_not_computed_again() {
     let events = [edit("a", "2026-03-01T10:00:00Z", "c")];
     let there = found(&events);
     let days = Candidates::of(days_of(&events)).unwrap();
-    let plan = |generation, version, settings| {
+    let plan = |generation, version, idle_ms| {
         let at = DayComputedAt {
             at: ComputedAt {
                 generation,
                 version,
             },
-            settings,
+            idle_ms,
         };
         let computed = [("2026-03-01".to_owned(), at)].into();
-        let plan = aggregate::plan(&days, &computed, there.hours.clone(), &there.maker(), 1);
+        let plan = aggregate::plan(
+            &days,
+            &computed,
+            there.hours.clone(),
+            &there.maker(),
+            there.timeout,
+        );
         let is_planned = plan.plan.days.iter().any(|read| read.day == "2026-03-01");
         (is_planned, plan.spans.len())
     };
     let now = aggregate::VERSION;
-    assert!(!plan(1, now, 1).0);
-    for moved in [plan(0, now, 1), plan(1, now - 1, 1), plan(1, now, 0)] {
+    assert!(!plan(1, now, 900_000).0);
+    for moved in [
+        plan(0, now, 900_000),
+        plan(1, now - 1, 900_000),
+        plan(1, now, 60_000),
+    ] {
         assert_eq!(moved, (true, 1));
     }
 }
