@@ -109,7 +109,14 @@ async fn own_days_are_shown_and_a_bad_day_is_named() {
     assert_eq!((reply.status, &reply.body), (200, &days));
     assert_eq!(
         asked.recv().await.unwrap().1,
-        json!({"developer": "ada", "from": "2026-03-01", "to": "2026-03-02"})
+        json!({"developer": "ada", "from": "2026-03-01", "to": "2026-03-02", "period": "day"})
+    );
+    let filtered = "/v1/metrics/daily?from=2026-03-01&to=2026-03-02&project=My%20App&editor=vim";
+    assert_eq!(bench.get(filtered).await.status, 200);
+    assert_eq!(
+        asked.recv().await.unwrap().1,
+        json!({"developer": "ada", "from": "2026-03-01", "to": "2026-03-02", "period": "day",
+            "project": "My App", "editor": "vim"})
     );
     let default = bench.get("/v1/metrics/daily").await;
     assert_eq!(default.status, 200, "{}", default.body);
