@@ -67,10 +67,10 @@ parameters! {
         ("query", "to", json!({"type": "string", "format": "date"}),
             "The last local day, less than 366 days after `from`, 31 for hours. Absent: tomorrow in UTC, the latest \
                 day on any clock."),
-        ("query", "project", json!({"type": "string"}),
+        ("query", "project", name(),
             "Only of this project: its name in any spelling, its key, or `unknown`."),
-        ("query", "language", json!({"type": "string"}), "Only of this language, or `unknown`."),
-        ("query", "editor", json!({"type": "string"}), "Only of this editor, or `unknown`."),
+        ("query", "language", name(), "Only of this language, or `unknown`."),
+        ("query", "editor", name(), "Only of this editor, or `unknown`."),
     ];
     /// Of `GET /v1/metrics/daily/{day}/explain`.
     ExplainedDay: [
@@ -83,7 +83,7 @@ parameters! {
         ("query", "to", json!({"type": "string", "format": "date"}),
             "The last local day, less than 92 days after `from`. Absent: tomorrow in UTC, the latest day on any \
                 clock."),
-        ("query", "project", json!({"type": "string"}),
+        ("query", "project", name(),
             "Only those with time in this project: its name in any spelling, its key, or `unknown`."),
     ];
     /// Of `GET /v1/schemas/{version}/{type}`.
@@ -91,6 +91,11 @@ parameters! {
         ("path", "version", json!({"type": "string", "examples": ["1.0"]}), "A supported schema version."),
         ("path", "type", json!({"type": "string", "examples": ["file.edited"]}), "An event type."),
     ];
+}
+
+/// A name in a filter: not blank.
+fn name() -> Value {
+    json!({"type": "string", "minLength": 1, "maxLength": 256, "pattern": "\\S"})
 }
 
 fn parameter(place: &str, name: &str, schema: &Value, meaning: &str) -> Parameter {

@@ -194,7 +194,7 @@ async fn metrics<T: DeserializeOwned>(
     Ok((query, found))
 }
 
-/// Longest name in a filter, in bytes.
+/// Longest name in a filter, in characters.
 const MAX_NAME: usize = 256;
 
 /// What a filter lets through; `None` if the query string has no such filter.
@@ -208,10 +208,10 @@ fn only(query: &str, name: &'static str) -> Result<Option<String>, Problem> {
         return Err(invalid(name, detail));
     }
     let value = value.trim();
-    if value.is_empty() || value.len() > MAX_NAME {
+    let length = value.chars().count();
+    if !(1..=MAX_NAME).contains(&length) {
         let detail = format!(
-            "{name} has {} bytes: write a name of 1 to {MAX_NAME} bytes, or \"unknown\".",
-            value.len()
+            "{name} has {length} characters: write a name of 1 to {MAX_NAME} characters, or \"unknown\"."
         );
         return Err(invalid(name, detail));
     }
