@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_nats::jetstream::kv;
-use types::developer_settings::{BUCKET, DeveloperSettings};
+use types::developer_settings::BUCKET;
 use types::id::DeveloperId;
 
 use bus::bucket_mirror::BucketMirror;
+use bus::developer_settings;
 
 /// The zones as they are now. Cheap to clone; all clones see the same.
 #[derive(Debug, Clone, Default)]
@@ -30,17 +31,8 @@ impl BucketMirror for DeveloperZones {
     type Table = HashMap<String, String>;
 
     fn apply(&self, table: &mut Self::Table, entry: &kv::Entry) {
-        let Some(developer) = entry.key.strip_prefix("developer.") else {
+        let Some((developer, settings)) = developer_settings(entry) else {
             return;
-        };
-        let is_gone = entry.operation != kv::Operation::Put;
-        let settings = match serde_json::from_slice::<DeveloperSettings>(&entry.value) {
-            Ok(settings) if !is_gone => settings,
-            Err(error) if !is_gone => {
-                tracing::error!(entry = entry.key, %error, "a developer's settings cannot be read: they count as none");
-                DeveloperSettings::default()
-            }
-            _ => DeveloperSettings::default(),
         };
         match settings.zone {
             Some(zone) => drop(table.insert(developer.to_owned(), zone)),

@@ -5,7 +5,7 @@
 #[path = "../../collector/tests/stored/nats.rs"]
 mod nats;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,13 +16,11 @@ use runtime::shutdown::Shutdown;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use store::{
-    Account, AlertRevision, AuditEntry, Clue, Computed, ComputedAt, DayComputedAt, Effects,
-    History, Hour, JobBatch, JobDone, Jobs, QueryReads, ReadPlan, Snapshot, SnapshotRequest,
-    StoreError, StoredAlert, StoredBatch, StoredCounts, StoredDay, StoredEvent, Submission, Totals,
-    VerifyReads, WindowKey,
+    Account, AuditEntry, Clue, Computed, History, QueryReads, StoreError, StoredAlert, StoredBatch,
+    StoredCounts, StoredDay, Submission, Totals, VerifyReads,
 };
 use types::id::{BatchRef, MessageIdentity, Src};
-use types::job::{BatchState, JobBody, Mask};
+use types::job::{BatchState, Mask};
 use types::query::{
     BATCH, BatchQuery, DayReply, METRICS, MetricsQuery, QueryReply, RESEND_NOTES, ResendNote,
     StoredReply, SubmissionReply,
@@ -107,67 +105,6 @@ impl VerifyReads for Known {
 
     async fn totals(&self) -> Result<Totals, StoreError> {
         Ok(Totals::default())
-    }
-}
-
-/// Nothing here works on jobs; what a day is made of is read with their snapshots.
-impl Jobs for Known {
-    async fn done(&self, _: Vec<String>) -> Result<BTreeSet<String>, StoreError> {
-        Ok(BTreeSet::new())
-    }
-
-    async fn job_batches(&self, _: Vec<JobBody>) -> Result<Vec<JobBatch>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn events_of(&self, _: Vec<BatchRef>) -> Result<Vec<StoredEvent>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn snapshot<P, F>(&self, _: SnapshotRequest, plan: F) -> Result<Snapshot<P>, StoreError>
-    where
-        P: Send + 'static,
-        F: Fn(BTreeMap<i64, Hour>) -> ReadPlan<P> + Send + Sync + 'static,
-    {
-        Ok(Snapshot {
-            plan: plan(BTreeMap::new()).plan,
-            events: Vec::new(),
-        })
-    }
-
-    async fn computed_days(
-        &self,
-        _: String,
-        _: Vec<String>,
-    ) -> Result<BTreeMap<String, DayComputedAt>, StoreError> {
-        Ok(BTreeMap::new())
-    }
-
-    async fn day_of_other_timeout(
-        &self,
-        _: String,
-        _: i64,
-        _: String,
-    ) -> Result<Option<String>, StoreError> {
-        Ok(None)
-    }
-
-    async fn computed_rule_windows(
-        &self,
-        _: String,
-        _: Vec<String>,
-        _: String,
-        _: String,
-    ) -> Result<BTreeMap<WindowKey, ComputedAt>, StoreError> {
-        Ok(BTreeMap::new())
-    }
-
-    async fn finish_jobs(
-        &self,
-        _: Effects,
-        _: Vec<JobDone>,
-    ) -> Result<Vec<AlertRevision>, StoreError> {
-        Ok(Vec::new())
     }
 }
 

@@ -15,6 +15,7 @@ mod login;
 pub mod monitor;
 mod names;
 pub mod pull;
+mod settings_entry;
 pub mod store_owner;
 pub mod stored_messages;
 pub mod stream_metrics;
@@ -35,3 +36,4 @@ pub use names::{
     ADMIN, ALERTS, ConsumerRef, DEAD, JOBS, PERSIST, PERSIST_REPLAY, REPLAY, ResourceName,
     WEBHOOK_ADMIN,
 };
+pub use settings_entry::developer_settings;

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_nats::jetstream::kv;
 use bus::bucket_mirror::BucketMirror;
+use bus::developer_settings;
 use tokio::sync::watch;
 use types::developer_settings::{BUCKET, DeveloperSettings, LEAST_IDLE, MOST_IDLE};
 
@@ -19,6 +20,16 @@ impl IdleTimeout {
     /// That of developers who have set none: 15 minutes, as WakaTime's default keystroke timeout
     /// (<https://wakatime.com/developers#durations>, `timeout`).
     pub const DEFAULT: Self = Self { ms: 15 * 60 * 1000 };
+
+    /// The one that is set, within its bounds; else the default.
+    fn of(settings: &DeveloperSettings) -> Self {
+        let Some(seconds) = settings.idle_seconds else {
+            return Self::DEFAULT;
+        };
+        Self {
+            ms: 1000 * seconds.clamp(LEAST_IDLE, MOST_IDLE) as i64,
+        }
+    }
 }
 
 /// The timeouts as they are now. Cheap to clone; all clones see the same.
@@ -80,25 +91,11 @@ impl BucketMirror for IdleTimeouts {
     type Table = HashMap<String, IdleTimeout>;
 
     fn apply(&self, table: &mut Self::Table, entry: &kv::Entry) {
-        let Some(developer) = entry.key.strip_prefix("developer.") else {
+        let Some((developer, settings)) = developer_settings(entry) else {
             return;
         };
-        let is_there = entry.operation == kv::Operation::Put;
-        let settings = match serde_json::from_slice::<DeveloperSettings>(&entry.value) {
-            Ok(settings) if is_there => settings,
-            Err(error) if is_there => {
-                tracing::error!(entry = entry.key, %error, "a developer's settings cannot be read: they count as none");
-                DeveloperSettings::default()
-            }
-            _ => DeveloperSettings::default(),
-        };
-        let ms = settings
-            .idle_seconds
-            .map_or(IdleTimeout::DEFAULT.ms, |seconds| {
-                1000 * seconds.clamp(LEAST_IDLE, MOST_IDLE) as i64
-            });
         // Also one without settings any more: days may have been computed with them.
-        table.insert(developer.to_owned(), IdleTimeout { ms });
+        table.insert(developer.to_owned(), IdleTimeout::of(&settings));
     }
 
     fn replace(&self, fresh: Self::Table) {
@@ -114,5 +111,36 @@ impl BucketMirror for IdleTimeouts {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         self.apply(&mut timeouts, entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_within_its_bounds_or_the_default() {
+        let ms = |idle_seconds| {
+            let settings = DeveloperSettings {
+                idle_seconds,
+                ..DeveloperSettings::default()
+            };
+            IdleTimeout::of(&settings).ms
+        };
+        assert_eq!(ms(None), 900_000);
+        assert_eq!(ms(Some(300)), 300_000);
+        assert_eq!((ms(Some(1)), ms(Some(u64::MAX))), (60_000, 3_600_000));
+    }
+
+    #[test]
+    fn nobodys_timeout_is_known_before_the_bucket_is() {
+        let (loaded, is_loaded) = watch::channel(false);
+        let timeouts = IdleTimeouts::followed(is_loaded);
+        assert!(timeouts.loaded().now_or_never().is_none());
+        loaded.send_replace(true);
+        assert!(timeouts.loaded().now_or_never().is_some());
+        assert_eq!(timeouts.of("ada"), IdleTimeout::DEFAULT);
     }
 }

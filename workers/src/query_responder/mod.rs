@@ -28,7 +28,7 @@ use responder::{QueryFailure, Responder, read};
 
 /// Queries in flight at once; more wait in NATS's client.
 const QUERIES: usize = 64;
-/// Days explained at once: each reads all events of its look-back.
+/// Days explained at once: each reads all events of its look-back, an hour at a time.
 const EXPLAINED: usize = 4;
 /// Audit notes in flight at once. They wait for their batch, so they do not share the queries' limit.
 const NOTES: usize = 256;
@@ -100,8 +100,8 @@ pub async fn dead_letters<S: Persist + DeadLetters + Clone>(
     tokio::join!(redriven, dropped);
 }
 
-/// Replies to [`MetricsQuery`], [`SessionsQuery`] and [`ExplainQuery`] until the process stops.
-pub async fn metrics<S: QueryReads + Jobs + Clone>(
+/// Replies to [`MetricsQuery`] and [`SessionsQuery`] until the process stops.
+pub async fn metrics<S: QueryReads + Clone>(
     client: Client,
     store: S,
     retry: RetryPolicy,
@@ -144,6 +144,19 @@ pub async fn metrics<S: QueryReads + Jobs + Clone>(
         let found = found.await;
         responder.reply(message, found).await;
     };
+    let replies = responder.each(METRICS, QUERIES, reply);
+    let sessions = responder.each(SESSIONS, QUERIES, sessions);
+    tokio::join!(replies, sessions);
+}
+
+/// Replies to [`ExplainQuery`] until the process stops. A task of its own: what is explained takes long.
+pub async fn explained_days<S: QueryReads + Jobs + Clone>(
+    client: Client,
+    store: S,
+    retry: RetryPolicy,
+    shutdown: Shutdown,
+) {
+    let responder = Responder::new(client, retry, shutdown);
     let explain = async |message: Message| {
         let found = async {
             let ExplainQuery { developer, day } = read(&message)?;
@@ -152,10 +165,7 @@ pub async fn metrics<S: QueryReads + Jobs + Clone>(
         let found = found.await;
         responder.reply(message, found).await;
     };
-    let replies = responder.each(METRICS, QUERIES, reply);
-    let sessions = responder.each(SESSIONS, QUERIES, sessions);
-    let explained = responder.each(EXPLAIN, EXPLAINED, explain);
-    tokio::join!(replies, sessions, explained);
+    responder.each(EXPLAIN, EXPLAINED, explain).await;
 }
 
 /// What was made of stored days, unless they are damaged.
