@@ -276,7 +276,7 @@ async fn metrics_are_shown_by_what_they_are_of(engine: Engine) {
 
 /// Contract: metrics.timeout, commands.developers-idle
 async fn a_timeout_that_is_set_counts_for_all_days(engine: Engine) {
-    let (deployment, client) = Deployment::running(engine).await;
+    let (mut deployment, client) = Deployment::running(engine).await;
     sent(&client, &deployment).await;
     let set = |flags: &[&str]| {
         let command = [&["developers", "set", "ada"], flags].concat();
@@ -323,6 +323,16 @@ async fn a_timeout_that_is_set_counts_for_all_days(engine: Engine) {
     late["client"] = json!({"time_zone": "Asia/Kathmandu"});
     client.send(&late).await;
     becomes(110).await;
+    // A worker that starts knows the timeout before it computes anything.
+    deployment.stop_workers().await;
+    let output = deployment.run("devtrail", &["developers", "set", "ada", "--idle", "10m"]);
+    assert!(output.status.success(), "{}", stderr_of(&output));
+    let later = at("l3", "2026-03-09", "12:00:00", &demo);
+    client.send(&envelope("b3", &[later])).await;
+    deployment.workers(1);
+    deployment.completed(3).await;
+    let timeout = "SELECT idle_ms FROM days WHERE day = '2026-03-09'";
+    assert_eq!(deployment.database.rows(timeout).await, [["600000"]]);
 }
 
 harness::on_both_stores!(

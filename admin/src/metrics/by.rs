@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::day::Day;
+use super::table::hours;
 use crate::output::{SHORTEST, as_table, count, fit_table, shorten};
 
 /// What time is told by.
@@ -114,7 +115,7 @@ pub fn text(developer: &str, days: &[&Day], by: By, width: Option<u16>) -> Strin
     let row = |time: &TimeOf| {
         [
             shorten(&time.name, NAME),
-            clock(time.ms),
+            hours(u64::try_from(time.ms / 1000).unwrap_or(0)),
             format!("{} %", (100 * time.ms + all / 2) / all),
             bar(time.ms, longest),
             sparkline(&time.days),
@@ -137,12 +138,6 @@ fn word(by: By) -> &'static str {
         By::Category => "category",
         By::Branch => "branch",
     }
-}
-
-/// `h:mm`, rounded down.
-fn clock(ms: i64) -> String {
-    let minutes = ms / 60_000;
-    format!("{}:{:02}", minutes / 60, minutes % 60)
 }
 
 /// Blocks of eighths: a bar of [`BAR`] columns for the longest time.

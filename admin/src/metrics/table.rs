@@ -136,7 +136,7 @@ fn table(rows: &[DayText], width: Option<u16>) -> String {
 }
 
 /// `h:mm`, rounded down to the minute as `active_minutes` is.
-fn hours(seconds: u64) -> String {
+pub fn hours(seconds: u64) -> String {
     let minutes = seconds / 60;
     format!("{}:{:02}", minutes / 60, minutes % 60)
 }

@@ -9,6 +9,8 @@ use crate::json::{self, RawObject};
 /// An instant, in microseconds since 1970-01-01T00:00:00Z. The resolution of both stores.
 pub type Micros = i64;
 
+/// A millisecond, as [`Micros`] count it.
+pub const MILLISECOND: Micros = 1_000;
 /// One second in [`Micros`].
 pub const SECOND: Micros = 1_000_000;
 

@@ -8,7 +8,7 @@ use store::{
 };
 use types::job::JobKind;
 use types::query::{DayExplained, DayPart, PlaceNames, Why};
-use types::time::{Micros, rfc3339};
+use types::time::{MILLISECOND, Micros, SECOND, rfc3339};
 
 use super::day::DayCounts;
 use super::plan::look_back;
@@ -21,10 +21,6 @@ const NAMED: usize = 100;
 const LISTED: usize = 5000;
 /// Events that are named of all parts after their first two: a reply must fit into a message of NATS.
 const NAMED_IN_ALL: usize = 20_000;
-/// Milliseconds of a second.
-const SECOND: i64 = 1000;
-/// Microseconds of a millisecond.
-const MILLI: i64 = 1000;
 
 /// Explains a day as it is stored; `None` if it has no metrics.
 ///
@@ -162,7 +158,7 @@ impl Explaining {
         if let Some(before) = self.last.take()
             && (counted > 0 || before.local_day == self.day || event.local_day == self.day)
         {
-            let length = event.at.div_euclid(MILLI) - before.at.div_euclid(MILLI);
+            let length = event.at.div_euclid(MILLISECOND) - before.at.div_euclid(MILLISECOND);
             let why = match counted {
                 0 if length > self.idle => Why::LongerThanTimeout,
                 all if all == length => Why::WithinTimeout,
@@ -226,8 +222,8 @@ impl Explaining {
         let active = self.line.active();
         DayExplained {
             day: self.day,
-            idle_seconds: self.idle / SECOND,
-            active_seconds: active / SECOND,
+            idle_seconds: self.idle * MILLISECOND / SECOND,
+            active_seconds: active * MILLISECOND / SECOND,
             active_ms: active,
             parts: self.parts,
         }

@@ -1,16 +1,16 @@
 //! Hours of the local clock, and how a pause is shared among them. Pure.
 
 use jiff::civil::Date;
-use jiff::tz::Offset;
+use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
-use types::time::SECOND;
+use types::time::{MILLISECOND, SECOND};
 
 use crate::normalize::LocalClock;
 
 const HOUR: i64 = 3600;
 /// Milliseconds of a second.
-const MILLIS: i64 = 1000;
+const MILLIS: i64 = SECOND / MILLISECOND;
 
 /// An hour of a local day. On a day of 25 hours one comes twice, with two offsets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,7 +49,10 @@ impl LocalHour {
     /// When it begins, as RFC 3339 with its offset.
     #[must_use]
     pub fn text(&self) -> String {
-        crate::normalize::local_time(self.start * SECOND, self.offset).replace(".000000", "")
+        let at = Timestamp::from_second(self.start).unwrap_or(Timestamp::UNIX_EPOCH);
+        let offset = Offset::from_seconds(self.offset).unwrap_or(Offset::UTC);
+        let local = at.to_zoned_datetime(TimeZone::fixed(offset));
+        local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
     }
 }
 
@@ -68,13 +71,13 @@ pub fn pause_parts(
     from: i64,
     to: i64,
 ) -> impl Iterator<Item = PausePart> {
-    let first_date = local_date(from, clock.offset(from * MILLIS));
+    let first_date = local_date(from, clock.offset(from * MILLISECOND));
     let mut at = from;
     std::iter::from_fn(move || {
         if at >= to {
             return None;
         }
-        let offset = clock.offset(at * MILLIS);
+        let offset = clock.offset(at * MILLISECOND);
         let date = local_date(at, offset);
         let mut hour = LocalHour::of(at, offset, day);
         if date != first_date {
@@ -82,10 +85,10 @@ pub fn pause_parts(
         }
         let mut end = hour.end().min(to);
         // A clock may be changed within an hour: the rest is in another one.
-        if clock.offset((end - 1) * MILLIS) != offset {
+        if clock.offset((end - 1) * MILLISECOND) != offset {
             end = clock
-                .changes_after(at * MILLIS)
-                .map_or(end, |change| end.min(change / MILLIS));
+                .changes_after(at * MILLISECOND)
+                .map_or(end, |change| end.min(change / MILLISECOND));
         }
         let ms = end - at;
         at = end;
@@ -112,7 +115,7 @@ mod tests {
     use types::time::parse_rfc3339;
 
     fn ms(text: &str) -> i64 {
-        parse_rfc3339(text).unwrap().at.unwrap() / MILLIS
+        parse_rfc3339(text).unwrap().at.unwrap() / MILLISECOND
     }
 
     fn parts(zone: &str, day: &str, from: &str, minutes: i64) -> Vec<(String, String, i64)> {

@@ -15,7 +15,7 @@ use super::tally::{Runs, Tally, Tests};
 use super::timeline::{ActiveBy, HourCounts, Session};
 
 /// Milliseconds of a second.
-const SECOND: i64 = 1000;
+const SECOND: i64 = types::time::SECOND / types::time::MILLISECOND;
 
 /// Which part of the counts is asked for. The default takes all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

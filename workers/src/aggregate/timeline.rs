@@ -7,21 +7,19 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use types::query::PlaceNames;
-use types::time::{Micros, utc_hour};
+use types::time::{MILLISECOND, Micros, utc_hour};
 
 use super::commit_languages::{languages_of, main_language};
 use super::local_hour::{LocalHour, pause_parts};
 use super::place::{CountedPlace, UNKNOWN, shown};
 use super::sums::entry;
 use super::tally::{Tally, is_default};
-use crate::normalize::{CountedEvent, LocalClock, Told};
+use crate::normalize::{CountedEvent, LocalClock, Project, Told};
 
 /// What was told before the stretch. No name has a control character.
 const AS_BEFORE: &str = "\u{1}";
 /// How many UTC hours something that was told holds, with the one it was told in: a day.
 const HOLDS_HOURS: i64 = 24;
-/// Microseconds of a millisecond.
-const MILLI: i64 = 1000;
 
 /// A stretch of a developer's events, in the order (effective time, event id). Times are in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,7 +176,7 @@ struct FirstProject {
 impl Timeline {
     /// Adds the event that comes next, in the same UTC hour. `idle` is the developer's timeout in milliseconds.
     pub fn add(&mut self, event: &CountedEvent, idle: i64) {
-        let at = event.at.div_euclid(MILLI);
+        let at = event.at.div_euclid(MILLISECOND);
         let day = &event.local_day;
         let offset = event.clock.offset(event.at);
         if self.pause_until(at, idle, &|_| true).is_none() {
@@ -200,35 +198,28 @@ impl Timeline {
             _ => BTreeMap::new(),
         };
         let hour = LocalHour::of(at, offset, day);
-        let (project, name) = match &event.project {
-            Told::Known(project) => (Told::Known(&*project.key), Some(&project.name)),
-            Told::AsBefore => (Told::AsBefore, None),
-            Told::Nothing => (Told::Nothing, None),
+        let (is_first, is_switch) = match (event.project.as_known(), &self.known.project) {
+            (Some(_), None) => (true, false),
+            (Some(project), Some(from)) => (false, from.is_left_for(&project.key, day)),
+            (None, _) => (false, false),
         };
-        let (is_first, is_switch) = match (&project, &self.known.project) {
-            (Told::Known(_), None) => (true, false),
-            (Told::Known(key), Some(from)) => (false, from.is_left_for(key, day)),
-            _ => (false, false),
-        };
-        if let (Told::Known(key), Some(name)) = (&project, name) {
+        if let Some(Project { key, name }) = event.project.as_known() {
             let names = entry(&mut self.project_names, day);
-            if names.get(*key) != Some(name) {
-                names.insert((*key).to_owned(), name.clone());
+            if names.get(key) != Some(name) {
+                names.insert(key.clone(), name.clone());
             }
         }
+        let project = event.project.map(|project| project.key.as_str());
         let project = told(&mut self.known.project, project, at, day);
-        let language = match (&event.language, main_language(&languages)) {
-            (Told::Known(language), _) => Told::Known(language.as_str()),
-            (_, Some(main)) => Told::Known(main),
-            (Told::AsBefore, None) => Told::AsBefore,
-            (Told::Nothing, None) => Told::Nothing,
+        let language = match (
+            event.language.map(String::as_str),
+            main_language(&languages),
+        ) {
+            (Told::AsBefore | Told::Nothing, Some(main)) => Told::Known(main),
+            (own, _) => own,
         };
         let language = told(&mut self.known.language, language, at, day);
-        let branch = match &event.branch {
-            Told::Known(branch) => Told::Known(branch.as_str()),
-            Told::AsBefore => Told::AsBefore,
-            Told::Nothing => Told::Nothing,
-        };
+        let branch = event.branch.map(String::as_str);
         let branch = told(&mut self.known.branch, branch, at, day);
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let editor = text(&event.program.editor);
@@ -387,7 +378,7 @@ struct Before<'a> {
 
 impl<'a> Before<'a> {
     fn of(known: &'a LastKnown, first: i64) -> Self {
-        let hour = |at: i64| utc_hour(at.saturating_mul(MILLI));
+        let hour = |at: i64| utc_hour(at.saturating_mul(MILLISECOND));
         let holds = |known: &'a Option<Known>| {
             let known = known.as_ref()?;
             (hour(first) - hour(known.at) < HOLDS_HOURS).then_some(known.name.as_str())

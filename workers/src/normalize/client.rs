@@ -43,8 +43,6 @@ const PLUGIN_ENDINGS: [&str; 3] = ["-wakatime", "-devtrail", "_devtrail"];
 pub struct ClientProgram {
     /// The editor, such as `vscode`.
     pub editor: Option<String>,
-    /// The editor's version.
-    pub editor_version: Option<String>,
     /// The operating system: `linux`, `macos`, `windows`, or as it was sent.
     pub system: Option<String>,
     /// The machine's name, as the client sends it.
@@ -57,14 +55,9 @@ impl ClientProgram {
     pub fn of(event: &StoredEvent, data: &Map<String, Value>) -> Self {
         let own = data.get("editor").and_then(Value::as_str).and_then(editor);
         let program = sent_with(event);
-        match own {
-            // A version belongs to the editor that the client named.
-            Some(own) if program.editor.as_ref() != Some(&own) => Self {
-                editor: Some(own),
-                editor_version: None,
-                ..program
-            },
-            _ => program,
+        Self {
+            editor: own.or(program.editor),
+            ..program
         }
     }
 
@@ -91,9 +84,6 @@ impl ClientProgram {
         let given = string("os").or_else(|| string("platform"));
         Self {
             editor,
-            editor_version: string("editor_version")
-                .and_then(|sent| name(&sent))
-                .or(agent.version),
             system: given.or(agent.system).and_then(|sent| system(&sent)),
             machine: (string("machine").or_else(|| string("host_id")))
                 .and_then(|sent| machine(&sent)),
@@ -122,7 +112,6 @@ fn sent_with(event: &StoredEvent) -> ClientProgram {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct UserAgent {
     editor: Option<String>,
-    version: Option<String>,
     system: Option<String>,
 }
 
@@ -137,28 +126,14 @@ impl UserAgent {
             .filter(|_| text.contains("wakatime/"))
             .and_then(|(_, rest)| rest.split([')', '-', ' ', ';']).next())
             .map(str::to_owned);
-        // Names come with their versions, the plugin last: `editor/version editor-wakatime/version`.
-        let products: Vec<(&str, &str)> = text
+        // The plugin comes last: `editor/version editor-wakatime/version`.
+        let mut products = text
             .split_whitespace()
-            .filter_map(|part| part.split_once('/'))
-            .collect();
-        let plugin = products
-            .iter()
             .rev()
-            .find_map(|(product, _)| product.strip_suffix("-wakatime"));
-        let Some(plugin) = plugin.filter(|plugin| !plugin.is_empty()) else {
-            return Self {
-                system,
-                ..Self::default()
-            };
-        };
-        let before = products
-            .iter()
-            .find(|(product, _)| product.eq_ignore_ascii_case(plugin));
-        let version = before.and_then(|(_, version)| name(version));
+            .filter_map(|part| part.split_once('/'));
+        let plugin = products.find_map(|(product, _)| product.strip_suffix("-wakatime"));
         Self {
-            editor: Some(plugin.to_owned()),
-            version: version.filter(|version| version != "unknown"),
+            editor: plugin.map(str::to_owned),
             system,
         }
     }
@@ -217,17 +192,12 @@ fn name(sent: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn program(client: &str) -> [Option<String>; 4] {
+    fn program(client: &str) -> [Option<String>; 3] {
         let program = ClientProgram::of_client(client.as_bytes());
-        [
-            program.editor,
-            program.editor_version,
-            program.system,
-            program.machine,
-        ]
+        [program.editor, program.system, program.machine]
     }
 
-    fn expected(texts: [&str; 4]) -> [Option<String>; 4] {
+    fn expected(texts: [&str; 3]) -> [Option<String>; 3] {
         texts.map(|text| (!text.is_empty()).then(|| text.to_owned()))
     }
 
@@ -236,26 +206,23 @@ mod tests {
         for (agent, told) in [
             (
                 "wakatime/13.1.0 (Linux-6.1.0-x86_64-with-glibc2.36) Python3.11.2 vscode/1.96.2 vscode-wakatime/24.6.0",
-                ["vscode", "1.96.2", "linux", ""],
+                ["vscode", "linux", ""],
             ),
             (
                 "wakatime/v1.102.1 (darwin-23.5.0-arm64) go1.23.1 Neovim/0.10.1 vim-wakatime/11.3.0",
-                ["vim", "", "macos", ""],
+                ["vim", "macos", ""],
             ),
             (
                 "wakatime/v1.60.1 (windows-10.0-x86_64) go1.19 IntelliJ-IDEA/2023.1 IntelliJ-IDEA-wakatime/14.1",
-                ["intellij", "2023.1", "windows", ""],
+                ["intellij", "windows", ""],
             ),
             (
                 "wakatime/13.1.0 (Linux-6.1) Python3.11.2.final.0 Unknown/0",
-                ["", "", "linux", ""],
+                ["", "linux", ""],
             ),
-            (
-                "Chrome/121.0.0.0 chrome-wakatime/3.0.6",
-                ["chrome", "121.0.0.0", "", ""],
-            ),
-            ("curl/8.5.0", ["", "", "", ""]),
-            ("-wakatime/1", ["", "", "", ""]),
+            ("Chrome/121.0.0.0 chrome-wakatime/3.0.6", ["chrome", "", ""]),
+            ("curl/8.5.0", ["", "", ""]),
+            ("-wakatime/1", ["", "", ""]),
         ] {
             let client = serde_json::json!({ "name": agent }).to_string();
             assert_eq!(program(&client), expected(told), "{agent}");
@@ -266,7 +233,7 @@ mod tests {
     fn no_home_is_kept_of_a_client() {
         let client =
             r#"{"editor": "~janeroe/.local/bin/hx", "machine": "C:\\Users\\janeroe\\laptop"}"#;
-        let [editor, _, _, machine] = program(client);
+        let [editor, _, machine] = program(client);
         assert_eq!(editor.as_deref(), Some("hx"));
         assert!(!machine.unwrap().contains("janeroe"));
         assert_eq!(program(r#"{"editor": "Unknown"}"#)[0], None);
@@ -275,12 +242,9 @@ mod tests {
     #[test]
     fn a_clients_own_members_come_first() {
         let client = r#"{"name": "vscode-devtrail", "version": "0.3.1", "host_id": "my%20lap+top", "os": "Darwin"}"#;
-        assert_eq!(
-            program(client),
-            expected(["vscode", "", "macos", "my lap top"])
-        );
-        let client = r#"{"name": "x", "editor": "Visual Studio Code", "editor_version": "1.9", "machine": "a+b"}"#;
-        assert_eq!(program(client), expected(["vscode", "1.9", "", "a+b"]));
+        assert_eq!(program(client), expected(["vscode", "macos", "my lap top"]));
+        let client = r#"{"name": "x", "editor": "Visual Studio Code", "machine": "a+b"}"#;
+        assert_eq!(program(client), expected(["vscode", "", "a+b"]));
         for client in [
             "",
             "[]",
@@ -288,7 +252,7 @@ mod tests {
             r#"{"name": 1, "os": "  "}"#,
             r#"{"machine": "\u0000"}"#,
         ] {
-            assert_eq!(program(client), expected([""; 4]), "{client}");
+            assert_eq!(program(client), expected([""; 3]), "{client}");
         }
     }
 }

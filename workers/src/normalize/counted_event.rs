@@ -11,7 +11,7 @@ use super::record::{EventPlace, body, data, newest_form};
 use super::{fields, path, text};
 
 /// Members of the data that metrics look at.
-const MEMBERS: [&str; 15] = [
+const MEMBERS: [&str; 16] = [
     "branch",
     "category",
     "chars",
@@ -27,12 +27,15 @@ const MEMBERS: [&str; 15] = [
     "outcome",
     "passed",
     "skipped",
+    "paths",
 ];
 
 /// What WakaTime's clients write where they cannot tell.
 const LAST_PROJECT: &str = "<<LAST_PROJECT>>";
 const LAST_LANGUAGE: &str = "<<LAST_LANGUAGE>>";
 const LAST_BRANCH: &str = "<<LAST_BRANCH>>";
+/// The key of a project whose name says that it has none.
+const UNKNOWN: &str = "unknown";
 
 /// What an event tells of where it happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +47,21 @@ pub enum Told<T> {
 }
 
 impl<T> Told<T> {
-    fn known(value: Option<T>) -> Self {
-        value.map_or(Self::Nothing, Self::Known)
+    fn of(value: Option<T>, is_as_before: bool) -> Self {
+        match value {
+            _ if is_as_before => Self::AsBefore,
+            Some(value) => Self::Known(value),
+            None => Self::Nothing,
+        }
+    }
+
+    /// The same of what is found in what is known.
+    pub fn map<'a, U>(&'a self, part: impl FnOnce(&'a T) -> U) -> Told<U> {
+        match self {
+            Self::Known(value) => Told::Known(part(value)),
+            Self::AsBefore => Told::AsBefore,
+            Self::Nothing => Told::Nothing,
+        }
     }
 
     /// What is known.
@@ -102,23 +118,27 @@ impl CountedEvent {
         } = EventPlace::of(&event.kind, &data);
         let key = project.as_ref().map(|project| project.key.as_str());
         let kind = text::clean(&event.kind);
-        let mut clean = fields::clean_only(&MEMBERS, &data, workspace, key);
-        // The paths of a commit tell its languages.
-        if kind == "git.commit" {
-            clean.extend(fields::clean_only(&["paths"], &data, workspace, key));
-        }
+        let clean = fields::clean_only(&MEMBERS, &data, workspace, key);
         let path = path.and_then(|path| path::clean(path, workspace, key));
         let says = |name: &str, placeholder: &str| {
             data.get(name).and_then(Value::as_str).map(str::trim) == Some(placeholder)
         };
         // Nothing tells what a heartbeat without an entity is about: its developer was where they were before.
         let is_lost = kind == "heartbeat" && !has_entity(&data);
-        let or_before =
-            |is_placeholder: bool, is_known: bool| is_placeholder || (is_lost && !is_known);
         let branch = clean.get("branch").and_then(Value::as_str);
         let branch = branch
             .map(str::to_owned)
             .filter(|name| !name.trim().is_empty());
+        let told_project = {
+            // So called, it tells nothing.
+            let project = project.filter(|project| project.key != UNKNOWN);
+            let is_as_before = says("project", LAST_PROJECT) || (is_lost && project.is_none());
+            Told::of(project, is_as_before)
+        };
+        let told = |value: Option<String>, is_placeholder: bool| {
+            let is_as_before = is_placeholder || (is_lost && value.is_none());
+            Told::of(value, is_as_before)
+        };
         let lines = |name: &str| {
             let sent = body
                 .as_ref()
@@ -132,19 +152,9 @@ impl CountedEvent {
                 let written = body.as_ref()?.get("occurred_at")?.as_str()?;
                 Some(parse_rfc3339(written)?.offset)
             }),
-            language: match or_before(says("language", LAST_LANGUAGE), language.is_some()) {
-                true => Told::AsBefore,
-                false => Told::known(language),
-            },
-            project: match or_before(says("project", LAST_PROJECT), project.is_some()) {
-                true => Told::AsBefore,
-                // So called, it tells nothing.
-                false => Told::known(project.filter(|project| project.key != "unknown")),
-            },
-            branch: match or_before(says("branch", LAST_BRANCH), branch.is_some()) {
-                true => Told::AsBefore,
-                false => Told::known(branch),
-            },
+            language: told(language, says("language", LAST_LANGUAGE)),
+            project: told_project,
+            branch: told(branch, says("branch", LAST_BRANCH)),
             category: category(&kind, &clean, &data),
             program: ClientProgram::of(event, &data),
             path,

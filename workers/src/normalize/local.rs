@@ -26,12 +26,13 @@ pub enum LocalClock {
 }
 
 impl LocalClock {
-    /// Of an event, chosen as [`clock`] chooses it. `occurred_at` is read if there is no zone.
+    /// Of an event: zone and offset are chosen as admission chose them for the local day. The offset that the event's
+    /// time was `written` with is read if there is no zone.
     #[must_use]
-    pub fn of(event: &StoredEvent, occurred_at: impl FnOnce() -> Option<Offset>) -> Self {
+    pub fn of(event: &StoredEvent, written: impl FnOnce() -> Option<Offset>) -> Self {
         match zone_of(event) {
             Some(zone) => Self::Zone(zone),
-            None => Self::Fixed(occurred_at().unwrap_or(Offset::UTC)),
+            None => Self::Fixed(written().unwrap_or(Offset::UTC)),
         }
     }
 
@@ -85,21 +86,17 @@ impl<'de> Deserialize<'de> for LocalClock {
     }
 }
 
-/// The local clock of the event: zone and offset are chosen as admission chose them for the local day.
+/// What the [`LocalClock`] of the event showed when it happened.
 ///
 /// `occurred_at` is what the event says. If it is in UTC (`Z`), and neither client nor developer has a zone, the local
 /// time is not known.
 pub fn clock(event: &StoredEvent, occurred_at: Option<&str>) -> Clock {
     let written = occurred_at.and_then(time::parse_rfc3339);
-    let zone = zone_of(event);
-    let is_known = zone.is_some() || written.is_some_and(|written| written.is_local);
-    let offset = match zone {
-        Some(zone) => zone.to_offset(timestamp(event.effective_at)),
-        None => written.map_or(Offset::UTC, |written| written.offset),
-    };
+    let clock = LocalClock::of(event, || written.map(|written| written.offset));
+    let has_zone = matches!(clock, LocalClock::Zone(_));
     Clock {
-        offset: offset.seconds(),
-        is_known,
+        offset: clock.offset(event.effective_at),
+        is_known: has_zone || written.is_some_and(|written| written.is_local),
     }
 }
 

@@ -11,16 +11,12 @@ use types::query::{
     DayReply, HourReply, MetricsQuery, Period, SessionProject, SessionReply, SessionsQuery,
     WeekReply,
 };
+use types::time::{MILLISECOND, SECOND};
 
-use crate::aggregate::{Counted, DayCounts, Metrics, MetricsFilter, Session};
+use crate::aggregate::{
+    Counted, DayCounts, Metrics, MetricsFilter, SHOWN_UNKNOWN, Session, UNKNOWN, shown_name,
+};
 use crate::normalize::{Project, canonical_editor, canonical_language, local_time};
-
-/// Milliseconds of a second.
-const SECOND: i64 = 1000;
-/// Microseconds of a millisecond.
-const MILLI: i64 = 1000;
-/// What stands for a project, language or editor that no event tells.
-const UNKNOWN: &str = "unknown";
 
 /// A stored day whose counts are read.
 struct ReadDay {
@@ -43,8 +39,8 @@ impl ReadDay {
 /// What a query asks for, as counts know it.
 fn filter(query: &MetricsQuery) -> MetricsFilter {
     let or_unknown = |sent: &str, known: Option<String>| {
-        if sent.trim().eq_ignore_ascii_case(UNKNOWN) {
-            String::new()
+        if sent.trim().eq_ignore_ascii_case(SHOWN_UNKNOWN) {
+            UNKNOWN.to_owned()
         } else {
             known.unwrap_or_else(|| sent.to_owned())
         }
@@ -60,8 +56,8 @@ fn filter(query: &MetricsQuery) -> MetricsFilter {
 
 /// The key of a project by its name or key.
 fn project_key(sent: &str) -> String {
-    if sent.trim().eq_ignore_ascii_case(UNKNOWN) {
-        return String::new();
+    if sent.trim().eq_ignore_ascii_case(SHOWN_UNKNOWN) {
+        return UNKNOWN.to_owned();
     }
     // A key may be a hash of its name: it is no name then.
     Project::of(sent).map_or_else(|| sent.to_owned(), |project| project.key)
@@ -181,9 +177,9 @@ pub fn sessions(
         for session in counts.sessions.iter().filter(wanted) {
             replies.push(SessionReply {
                 day: day.clone(),
-                start: local_time(session.start * MILLI, session.offset),
-                end: local_time(session.end * MILLI, session.offset),
-                seconds: (session.end - session.start) / SECOND,
+                start: local_time(session.start * MILLISECOND, session.offset),
+                end: local_time(session.end * MILLISECOND, session.offset),
+                seconds: (session.end - session.start) * MILLISECOND / SECOND,
                 events: session.events,
                 projects: projects(session, &counts.project_names),
             });
@@ -200,11 +196,11 @@ fn projects(session: &Session, names: &BTreeMap<String, String>) -> Vec<SessionP
         .collect();
     times.sort_by_key(|(key, ms)| (-ms, *key));
     let project = |(key, ms): (&String, i64)| {
-        let key = if key.is_empty() { UNKNOWN } else { key };
+        let key = shown_name(key);
         SessionProject {
             name: names.get(key).map_or(key, String::as_str).to_owned(),
             key: key.to_owned(),
-            seconds: ms / SECOND,
+            seconds: ms * MILLISECOND / SECOND,
         }
     };
     times.into_iter().map(project).collect()
