@@ -41,7 +41,7 @@ async fn a_backlog_is_computed_whole(engine: Engine) {
         let [rounds, jobs] = [1, 2].map(|at: usize| row[at].parse::<usize>().unwrap());
         assert!(jobs == batches && 4 * rounds <= jobs, "{row:?}");
     }
-    let days = "SELECT developer, day, body FROM days ORDER BY developer, day";
+    let days = "SELECT developer, day, body, counts FROM days ORDER BY developer, day";
     let mut edits: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for row in deployment.database.rows(days).await {
         let body: Value = serde_json::from_str(&row[2]).unwrap();

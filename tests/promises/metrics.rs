@@ -174,6 +174,18 @@ async fn filters_answer_from_the_same_counts(engine: Engine) {
             assert_eq!(body["parameter"], parameter, "{body}");
         }
     }
+    for (path, last, first_beyond, limit) in [
+        ("/v1/metrics/hourly", "2026-03-31", "2026-04-01", 31),
+        ("/v1/sessions", "2026-05-31", "2026-06-01", 92),
+        ("/v1/metrics/weekly", "2027-03-01", "2027-03-02", 366),
+    ] {
+        let _ = get(&client, &format!("{path}?from=2026-03-01&to={last}")).await;
+        let beyond = format!("{path}?from=2026-03-01&to={first_beyond}");
+        let reply = client.get_with_key(&beyond).await;
+        assert_eq!(reply.status(), 400, "{beyond}");
+        let body: Value = reply.json().await.unwrap();
+        assert_eq!(body["limit"], limit, "{body}");
+    }
 }
 
 /// Contract: metrics.explain, commands.metrics-explain

@@ -219,7 +219,7 @@ const COMPARED: [&str; 4] = [
     "SELECT developer, event_id, version, src, seq, ordinal, local_time, record FROM normalized ORDER BY \
         developer, event_id, version",
     // A day that its events left is like one that never had any: readers leave both out.
-    "SELECT developer, day, body FROM days WHERE body NOT LIKE '%\"events\":0,%' ORDER BY developer, day",
+    "SELECT developer, day, body, counts FROM days WHERE body NOT LIKE '%\"events\":0,%' ORDER BY developer, day",
     // One that was raised and retracted is like one that never was. How often it changed is the order's.
     "SELECT alert_id, developer, rule, window_start, severity, title, body, push, \
         revision % 2 FROM alerts WHERE state = 'raised' ORDER BY alert_id",

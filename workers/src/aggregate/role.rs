@@ -111,3 +111,26 @@ fn touched(jobs: &[JobMessage]) -> BTreeMap<String, BTreeSet<String>> {
     }
     touched
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use store::Sqlite;
+    use tokio::sync::watch;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_computed_before_the_timeouts_are_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let (loaded, is_loaded) = watch::channel(false);
+        let work = AggregateWork {
+            store: Sqlite::open(&folder.path().join("devtrail.db")).unwrap(),
+            timeouts: IdleTimeouts::followed(is_loaded),
+        };
+        // Without jobs there is nothing else to wait for.
+        assert!(work.compute(&[]).now_or_never().is_none());
+        loaded.send_replace(true);
+        assert!(work.compute(&[]).now_or_never().is_some());
+    }
+}
