@@ -9,8 +9,8 @@ use http_server::client_address::ClientAddress;
 use types::api_key::{ApiKeyRecord, BUCKET, DeveloperRecord, Scope, digest};
 use types::id::DeveloperId;
 
-use crate::developer_zones::DeveloperZones;
 use crate::rate_limit::{RateLimitPolicy, RateLimiter};
+use crate::settings_mirror::SettingsMirror;
 use bus::bucket_mirror::BucketMirror;
 
 /// The keys as they are now. Cheap to clone; all clones see the same.
@@ -18,7 +18,7 @@ use bus::bucket_mirror::BucketMirror;
 pub struct ApiKeys {
     table: Arc<RwLock<Table>>,
     defaults: Defaults,
-    zones: DeveloperZones,
+    settings: SettingsMirror,
 }
 
 /// The limits of a key that has none of its own.
@@ -65,11 +65,11 @@ impl ApiKeys {
     /// No keys yet. A key without a rate of its own may send `rate` events a second (0: no limit), and any key
     /// at least `max_events` at once.
     #[must_use]
-    pub fn new(rate: u32, max_events: usize, zones: DeveloperZones) -> Self {
+    pub fn new(rate: u32, max_events: usize, settings: SettingsMirror) -> Self {
         Self {
             table: Arc::default(),
             defaults: Defaults { rate, max_events },
-            zones,
+            settings,
         }
     }
 
@@ -90,7 +90,7 @@ impl ApiKeys {
         Some(Caller {
             developer: record.developer.clone(),
             epoch,
-            zone: self.zones.of(&record.developer),
+            zone: self.settings.zone(&record.developer),
             scopes: record.scopes.clone(),
             rate_limiter: rate_limiter.clone(),
             key: digest.clone(),
@@ -221,7 +221,7 @@ mod tests {
         let keys = ApiKeys::new(
             DEFAULTS.rate,
             DEFAULTS.max_events,
-            DeveloperZones::default(),
+            SettingsMirror::default(),
         );
         keys.replace(table(&[
             ("default", None),

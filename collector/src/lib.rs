@@ -14,7 +14,6 @@ mod authorized;
 mod body;
 mod breaker_recovery;
 mod cors;
-mod developer_zones;
 mod file_descriptors;
 mod incarnation_cache;
 mod openapi;
@@ -26,6 +25,7 @@ mod rate_limit;
 mod routes;
 mod run;
 mod settings;
+mod settings_mirror;
 mod stored_wait;
 
 pub use admission_control::OverloadSettings;

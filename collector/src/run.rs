@@ -80,10 +80,10 @@ pub async fn run(
     let access = settings.nats.access()?;
     let schemas = settings.schemas.load()?;
     let (keys_loaded, keys) = watch::channel(false);
-    let (zones_loaded, zones) = watch::channel(false);
+    let (settings_loaded, settings_known) = watch::channel(false);
     let loaded = LoadedBuckets {
         keys,
-        settings: zones,
+        settings: settings_known,
     };
     metrics::install(Program::Collector);
     let app = AppState::new(settings.limits.clone(), schemas, loaded, &process);
@@ -145,10 +145,10 @@ pub async fn run(
         retry,
         shutdown.clone(),
     ));
-    let follow_zones = Box::pin(bucket_mirror::follow(
-        app.zones.clone(),
+    let follow_settings = Box::pin(bucket_mirror::follow(
+        app.settings.clone(),
         js.clone(),
-        zones_loaded,
+        settings_loaded,
         retry,
         shutdown.clone(),
     ));
@@ -192,7 +192,7 @@ pub async fn run(
     tokio::join!(
         serve_to_the_end,
         follow_keys,
-        follow_zones,
+        follow_settings,
         follow_notifications,
         note_sender.run(finished.clone()),
         registered,

@@ -8,6 +8,9 @@ use crate::id::DeveloperId;
 /// The key-value bucket of settings.
 pub const BUCKET: &str = "settings";
 
+/// The timeout of developers who have set none, in seconds: WakaTime's default keystroke timeout
+/// (<https://wakatime.com/developers#durations>, `timeout`).
+pub const DEFAULT_IDLE: u64 = 900;
 /// The shortest timeout, in seconds: below, an hour would have more sessions than anyone reads.
 pub const LEAST_IDLE: u64 = 60;
 /// The longest timeout, in seconds. A day is put together from hours that reach further back than that.
@@ -25,6 +28,15 @@ pub struct DeveloperSettings {
     /// Members that this version does not know: a newer one's, kept when it is written.
     #[serde(flatten)]
     pub others: Map<String, Value>,
+}
+
+impl DeveloperSettings {
+    /// The timeout in seconds: the one that is set, within its bounds; else the default.
+    #[must_use]
+    pub fn idle(&self) -> u64 {
+        let within = |seconds: u64| seconds.clamp(LEAST_IDLE, MOST_IDLE);
+        self.idle_seconds.map_or(DEFAULT_IDLE, within)
+    }
 }
 
 /// The bucket's key for a developer's settings.

@@ -7,7 +7,7 @@ use async_nats::jetstream::kv;
 use bus::bucket_mirror::BucketMirror;
 use bus::developer_settings;
 use tokio::sync::watch;
-use types::developer_settings::{BUCKET, DeveloperSettings, LEAST_IDLE, MOST_IDLE};
+use types::developer_settings::{BUCKET, DEFAULT_IDLE, DeveloperSettings};
 
 /// The longest pause of a developer that still counts as active time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,17 +17,14 @@ pub struct IdleTimeout {
 }
 
 impl IdleTimeout {
-    /// That of developers who have set none: 15 minutes, as WakaTime's default keystroke timeout
-    /// (<https://wakatime.com/developers#durations>, `timeout`).
-    pub const DEFAULT: Self = Self { ms: 15 * 60 * 1000 };
+    /// That of developers who have set none.
+    pub const DEFAULT: Self = Self {
+        ms: 1000 * DEFAULT_IDLE as i64,
+    };
 
-    /// The one that is set, within its bounds; else the default.
     fn of(settings: &DeveloperSettings) -> Self {
-        let Some(seconds) = settings.idle_seconds else {
-            return Self::DEFAULT;
-        };
         Self {
-            ms: 1000 * seconds.clamp(LEAST_IDLE, MOST_IDLE) as i64,
+            ms: 1000 * settings.idle() as i64,
         }
     }
 }

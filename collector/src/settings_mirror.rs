@@ -1,0 +1,69 @@
+//! What developers have set, by the bucket `settings`: the zone for batches whose client names none, and the timeout.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_nats::jetstream::kv;
+use types::developer_settings::{BUCKET, DeveloperSettings};
+use types::id::DeveloperId;
+
+use bus::bucket_mirror::BucketMirror;
+use bus::developer_settings;
+
+/// The settings as they are now. Cheap to clone; all clones see the same.
+#[derive(Debug, Clone, Default)]
+pub struct SettingsMirror {
+    settings: Arc<RwLock<HashMap<String, DeveloperSettings>>>,
+}
+
+impl SettingsMirror {
+    /// The IANA zone that the developer has set.
+    #[must_use]
+    pub fn zone(&self, developer: &DeveloperId) -> Option<String> {
+        self.of(developer).and_then(|settings| settings.zone)
+    }
+
+    /// The developer's timeout, in seconds: the longest pause that counts as active time.
+    #[must_use]
+    pub fn idle_seconds(&self, developer: &DeveloperId) -> u64 {
+        self.of(developer).unwrap_or_default().idle()
+    }
+
+    /// What the developer has set, if anything.
+    fn of(&self, developer: &DeveloperId) -> Option<DeveloperSettings> {
+        let settings = self.settings.read().unwrap_or_else(PoisonError::into_inner);
+        settings.get(developer.as_str()).cloned()
+    }
+}
+
+impl BucketMirror for SettingsMirror {
+    const BUCKET: &'static str = BUCKET;
+    const WHAT: &'static str = "developers' settings";
+    type Table = HashMap<String, DeveloperSettings>;
+
+    fn apply(&self, table: &mut Self::Table, entry: &kv::Entry) {
+        let Some((developer, settings)) = developer_settings(entry) else {
+            return;
+        };
+        if settings == DeveloperSettings::default() {
+            table.remove(developer);
+        } else {
+            table.insert(developer.to_owned(), settings);
+        }
+    }
+
+    fn replace(&self, fresh: Self::Table) {
+        *self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+
+    fn update(&self, entry: &kv::Entry) {
+        let mut settings = self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.apply(&mut settings, entry);
+    }
+}
