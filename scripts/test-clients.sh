@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What `make test-clients` runs: clients that others wrote, against a real `devtrail up`, one after another.
-# Arguments name some of them (python, javascript, wakatime, openapi, curl).
+# Arguments name some of them (python, javascript, wakatime, readers, openapi, curl).
 # DEVTRAIL_TEST_SEED gives the property-based run of `openapi` another seed.
 # The last line printed is the verdict; the exit code agrees.
 set -euo pipefail
@@ -11,14 +11,14 @@ make=test-clients
 
 clients=("$@")
 if [ $# -eq 0 ]; then
-  clients=(python javascript wakatime openapi)
+  clients=(python javascript wakatime readers openapi)
   if command -v curl >/dev/null; then clients+=(curl); else echo "docs/http-api.md is not pasted: there is no curl"; fi
 fi
 seed=${DEVTRAIL_TEST_SEED:-20261124}
 here=$PWD/tests/clients
 tools=$PWD/.tools/clients
 results=$PWD/target/clients
-venv=$tools/venv node=$tools/node
+venv=$tools/venv node=$tools/node readers=$PWD/target/clients/rust
 python=$venv/bin/python
 
 missing() {
@@ -56,6 +56,10 @@ get_javascript_clients() {
   (cd "$node" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) || return 1
   cp "$here/node/package-lock.json" "$node/installed.json"
 }
+# shellcheck disable=SC2329 # called through `step`
+get_rust_clients() {
+  cargo build --manifest-path "$here/rust/Cargo.toml" --target-dir "$readers" --locked
+}
 
 passed=0 failed=0
 run() { # run CLIENT COMMAND...: the command writes its results as JUnit into $results/CLIENT.xml
@@ -80,6 +84,10 @@ run_python() {
 run_wakatime() {
   run wakatime "$python" -m pytest "${pytest[@]}" --junit-xml "$results/wakatime.xml" "$here/python/test_wakatime.py"
 }
+run_readers() { # clients of WakaTime's interface, in Python, Rust and JavaScript
+  DEVTRAIL_READERS=$readers/debug/wakatime-readers run readers "$python" -m pytest "${pytest[@]}" \
+    --junit-xml "$results/readers.xml" "$here/python/test_wakatime_reads.py"
+}
 run_javascript() {
   run javascript "${up[@]}" node --test --test-reporter spec --test-reporter-destination stdout \
     --test-reporter junit --test-reporter-destination "$results/javascript.xml" "$here/node/cloudevents.test.cjs"
@@ -98,7 +106,7 @@ run_curl() { # pastes docs/http-api.md
 }
 for client in "${clients[@]}"; do
   if ! declare -F "run_$client" >/dev/null; then
-    echo "make test-clients: there is no client '$client'; choose from python, javascript, wakatime, openapi, curl" >&2
+    echo "make test-clients: there is no client '$client'; choose from python, javascript, wakatime, readers, openapi, curl" >&2
     finish 0 1
   fi
 done
@@ -117,6 +125,7 @@ step "nats-server" get_nats_server
 step "cargo build" cargo build --workspace --bins "${features[@]}" --locked
 step "python clients" get_python_clients
 step "javascript clients" get_javascript_clients
+[[ " ${clients[*]} " != *" readers "* ]] || step "rust clients" get_rust_clients
 
 tmp=$(mktemp -d)
 mkdir -p "$results"

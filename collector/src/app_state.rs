@@ -4,6 +4,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::jetstream;
+use axum::body::{Body, Bytes};
+use axum::http::HeaderMap;
 use http_server::Problem;
 use runtime::health;
 use runtime::process::Process;
@@ -13,15 +15,15 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use types::schema::Schemas;
 
-use crate::admission_control::AdmissionControl;
+use crate::admission_control::{AdmissionControl, BatchPermit};
 use crate::api_keys::{ApiKeys, Caller};
 use crate::audit_notes::AuditNotes;
-use crate::body::BodyLimits;
-use crate::developer_zones::DeveloperZones;
+use crate::body::{self, BodyLimits};
 use crate::partitions::Partitions;
 use crate::publisher;
 use crate::query_client::{QueryClient, QueryError};
 use crate::settings::RequestLimits;
+use crate::settings_mirror::SettingsMirror;
 use crate::stored_wait::Notifications;
 
 /// Why no batch would be accepted now.
@@ -50,7 +52,7 @@ pub struct AppState {
     /// The schema versions that replies name as supported.
     pub supported: Vec<String>,
     pub keys: ApiKeys,
-    pub zones: DeveloperZones,
+    pub settings: SettingsMirror,
     pub loaded: LoadedBuckets,
     pub limits: RequestLimits,
     pub body_limits: BodyLimits,
@@ -62,6 +64,14 @@ pub struct AppState {
     pub admission: Arc<AdmissionControl>,
     /// Set once the event streams are bound.
     pub stream: OnceLock<EventsStream>,
+}
+
+/// A body that has arrived whole.
+pub struct AdmittedBody {
+    /// Inflated.
+    pub bytes: Bytes,
+    /// Holds the bytes.
+    pub permit: Arc<BatchPermit>,
 }
 
 /// The bound event streams, and what works with their connection.
@@ -82,12 +92,12 @@ impl AppState {
         loaded: LoadedBuckets,
         process: &Process,
     ) -> Self {
-        let zones = DeveloperZones::default();
+        let settings = SettingsMirror::default();
         Self {
             supported: schemas.supported(),
             schemas,
-            keys: ApiKeys::new(limits.rate, limits.max_events, zones.clone()),
-            zones,
+            keys: ApiKeys::new(limits.rate, limits.max_events, settings.clone()),
+            settings,
             loaded,
             body_limits: BodyLimits {
                 max_inflated: limits.max_body,
@@ -130,6 +140,28 @@ impl AppState {
         self.ready()
             .map(drop)
             .map_err(|reason| health::NotReady::stream(reason.to_string()))
+    }
+
+    /// Reads the body of a request, if not too much is in flight; else refuses at once, the body unread.
+    ///
+    /// # Errors
+    /// Returns `overloaded`, `rate_limited`, and what [`body::read`] returns.
+    pub async fn read_body(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<AdmittedBody, Problem> {
+        // A body that is too large by itself is refused as such below.
+        let announced = body::announced(headers)
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .filter(|bytes| *bytes <= self.limits.max_body);
+        let permit = Arc::new(
+            self.admission
+                .admit(caller, announced.unwrap_or_default())?,
+        );
+        let bytes = body::read(headers, body, &self.body_limits, &self.admission, &permit).await?;
+        Ok(AdmittedBody { bytes, permit })
     }
 
     /// Queries the workers for what is stored.

@@ -249,7 +249,8 @@ macro_rules! security_of_arguments {
     )+};
 }
 
-security_of_arguments! { () (A) (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, F) }
+security_of_arguments! { () (A) (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, F)
+(A, B, C, D, E, F, G) }
 
 /// Describes in `route` what the extractors of `handler` require.
 pub fn with_security<H, T>(

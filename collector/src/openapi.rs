@@ -13,12 +13,14 @@ use utoipa::openapi::OpenApi;
 use http_server::ErrorCode;
 
 pub use parameters::{
-    BatchHeaders, BatchId, ExplainedDay, HeartbeatHeaders, MetricsParameters, SchemaName,
-    SessionParameters,
+    BatchHeaders, BatchId, DurationsParameters, ExplainedDay, HeartbeatHeaders,
+    HeartbeatsOfDayParameters, MetricsParameters, ProjectsParameters, SchemaName,
+    SessionParameters, StatsParameters, StatsRangeParameters, SummariesParameters, TotalParameters,
+    WakaTimeParameters, WakaTimeUser,
 };
 pub use refusals::{
     BatchRefusals, EventsRefusals, ExplainRefusals, HeartbeatRefusals, MetricsRefusals, NoRefusals,
-    ReadyRefusals, SchemaRefusals, ScrapeRefusals,
+    PluginErrorRefusals, ReadyRefusals, SchemaRefusals, ScrapeRefusals, WakaTimeRefusals,
 };
 
 /// The schemas of what `formats` reads by hand and of what heartbeats are answered with, each with an example.

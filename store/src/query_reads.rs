@@ -118,6 +118,13 @@ pub trait QueryReads: Send + Sync + 'static {
         to: String,
     ) -> impl Future<Output = Result<Vec<StoredCounts>, StoreError>> + Send;
 
+    /// The developer's first day that is not before `from` (`YYYY-MM-DD`).
+    fn first_day(
+        &self,
+        developer: String,
+        from: String,
+    ) -> impl Future<Output = Result<Option<String>, StoreError>> + Send;
+
     /// Everyone with days, by name.
     fn developers(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
 
@@ -161,6 +168,7 @@ shared_sql! {
     DAYS = "SELECT day, computed_gen, version, body FROM days
         WHERE developer = $1 AND day BETWEEN $2 AND $3 ORDER BY day";
     DAY_COUNTS = "SELECT day, counts FROM days WHERE developer = $1 AND day BETWEEN $2 AND $3 ORDER BY day";
+    FIRST_DAY = "SELECT day FROM days WHERE developer = $1 AND day >= $2 ORDER BY day LIMIT 1";
     DEVELOPERS = "SELECT DISTINCT developer FROM days ORDER BY developer";
     ALERTS = "SELECT alert_id, developer, rule, severity, window_start, title, state, revision, push, body
         FROM alerts ORDER BY window_start DESC, alert_id LIMIT $1";

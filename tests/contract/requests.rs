@@ -5,10 +5,13 @@ use serde_json::json;
 use crate::problem::problem;
 use crate::support::{RawClient, good, shared};
 
-const ROUTES: [(&str, &str); 10] = [
+const ROUTES: [(&str, &str); 13] = [
     ("/v1/events", "POST"),
-    ("/api/v1/users/current/heartbeats", "POST"),
+    ("/api/v1/users/current/heartbeats", "GET,HEAD,POST"),
     ("/api/v1/users/current/heartbeats.bulk", "POST"),
+    ("/api/v1/users/current", "GET,HEAD"),
+    ("/api/v1/users/ada/statusbar/today", "GET,HEAD"),
+    ("/api/v1/plugins/errors", "POST"),
     ("/openapi.json", "GET,HEAD"),
     ("/v1/batches/b1", "GET,HEAD"),
     ("/v1/metrics/daily", "GET,HEAD"),

@@ -54,3 +54,4 @@ mod store_outage;
 mod store_owner;
 mod verify;
 mod wakatime;
+mod wakatime_reads;

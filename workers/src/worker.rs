@@ -268,7 +268,7 @@ impl<S: Store> Worker<S> {
             self.settings.retry.policy(),
             self.process.shutdown.clone(),
         )));
-        self.add(until_shutdown(query_responder::explained_days(
+        self.add(until_shutdown(query_responder::long_queries(
             self.client.clone(),
             self.store.clone(),
             self.settings.retry.policy(),

@@ -162,6 +162,10 @@ impl QueryReads for Known {
         Ok(vec![StoredCounts { day: from, counts }])
     }
 
+    async fn first_day(&self, _: String, from: String) -> Result<Option<String>, StoreError> {
+        Ok(Some(from))
+    }
+
     async fn developers(&self) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
     }

@@ -91,6 +91,7 @@ mod tests {
     #[test]
     fn each_part_is_a_line_and_they_add_up() {
         let part = |from: &str, to: &str, ms, why, place: Option<&str>, events: usize| DayPart {
+            counted_from: None,
             from: format!("2026-03-01T{from}.000000Z"),
             to: format!("2026-03-01T{to}.000000Z"),
             counted_ms: ms,

@@ -18,14 +18,17 @@ fn content_encoding() -> Value {
 macro_rules! parameters {
     ($(
         #[doc = $doc:literal]
-        $name:ident: [$(($place:literal, $parameter:literal, $schema:expr, $meaning:expr)),+ $(,)?];
+        $name:ident: $($shared:ident +)?
+            [$(($place:literal, $parameter:literal, $schema:expr, $meaning:expr)),* $(,)?];
     )+) => {$(
         #[doc = $doc]
         pub struct $name;
 
         impl IntoParams for $name {
             fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-                vec![$(parameter($place, $parameter, &$schema, $meaning)),+]
+                let shared: Vec<Parameter> = Vec::new();
+                $(let shared = [shared, $shared()].concat();)?
+                [shared, vec![$(parameter($place, $parameter, &$schema, $meaning)),*]].concat()
             }
         }
     )+};
@@ -48,7 +51,7 @@ parameters! {
         ("header", "Content-Encoding", content_encoding(), CONTENT_ENCODING),
     ];
     /// The headers of the routes for heartbeats.
-    HeartbeatHeaders: [
+    HeartbeatHeaders: wakatime_user + [
         ("header", "Prefer", json!({"type": "string", "examples": ["wait=10"]}),
             "`wait=N`, 1 to 30: wait up to N seconds until the store has the heartbeats."),
         ("header", "TimeZone", json!({"type": "string", "examples": ["Europe/Berlin"]}),
@@ -86,6 +89,52 @@ parameters! {
         ("query", "project", name(),
             "Only those with time in this project: its name in any spelling, its key, or `unknown`."),
     ];
+    /// Of routes of WakaTime's clients that name the developer.
+    WakaTimeUser: wakatime_user + [];
+    /// Of routes that WakaTime's clients read.
+    WakaTimeParameters: wakatime_read + [];
+    /// Of `GET …/summaries`.
+    SummariesParameters: wakatime_read + [
+        ("query", "start", some_day(), "The first day. Either this or `range` is needed."),
+        ("query", "end", some_day(), "The last day, less than 366 days after `start`. Absent: today."),
+        ("query", "range", json!({"type": "string", "enum": [
+            "today", "yesterday", "last_7_days", "last_7_days_from_yesterday", "last_14_days", "last_30_days",
+            "this_week", "last_week", "this_month", "last_month",
+        ]}), "The days, if there is no `start`; also as `Last 7 Days`."),
+        ("query", "project", name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
+        ("query", "branches", name(), "Only of these branches, with commas between, of whatever project. Not together \
+            with `project`."),
+    ];
+    /// Of `GET …/stats`.
+    StatsParameters: wakatime_read + [
+        ("query", "project", name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
+    ];
+    /// Of `GET …/stats/{range}`.
+    StatsRangeParameters: wakatime_read + [
+        ("path", "range", json!({"type": "string", "examples": ["last_7_days", "2026", "2026-03"]}),
+            "`last_7_days`, `last_30_days`, `last_6_months` or `last_year`, up to yesterday; `all_time`; a year; a \
+                month."),
+        ("query", "project", name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
+    ];
+    /// Of `GET …/all_time_since_today`.
+    TotalParameters: wakatime_read + [
+        ("query", "project", name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
+    ];
+    /// Of `GET …/durations`.
+    DurationsParameters: wakatime_read + [
+        ("query", "date", some_day(), "The day. It is needed."),
+        ("query", "project", name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
+        ("query", "slice_by", json!({"type": "string", "enum": ["project", "language", "editor"]}),
+            "What a stretch is of. Absent: `project`."),
+    ];
+    /// Of `GET …/heartbeats`.
+    HeartbeatsOfDayParameters: wakatime_read + [
+        ("query", "date", some_day(), "The day. It is needed."),
+    ];
+    /// Of `GET …/projects`.
+    ProjectsParameters: wakatime_read + [
+        ("query", "q", name(), "Only those whose name has this in it."),
+    ];
     /// Of `GET /v1/schemas/{version}/{type}`.
     SchemaName: [
         ("path", "version", json!({"type": "string", "examples": ["1.0"]}), "A supported schema version."),
@@ -96,6 +145,29 @@ parameters! {
 /// A name in a filter: not blank.
 fn name() -> Value {
     json!({"type": "string", "minLength": 1, "maxLength": 256, "pattern": "\\S"})
+}
+
+/// A day that is written as WakaTime's clients do.
+fn some_day() -> Value {
+    json!({"type": "string", "examples": ["2026-03-01", "today"]})
+}
+
+fn wakatime_user() -> Vec<Parameter> {
+    let schema =
+        json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "examples": ["current"]});
+    let meaning = "`current`, or the developer whose key it is.";
+    vec![parameter("path", "user", &schema, meaning)]
+}
+
+fn wakatime_read() -> Vec<Parameter> {
+    let zone = json!({"type": "string", "examples": ["Europe/Berlin"]});
+    let asked = "The IANA zone of the reply's days. Absent: that of the header.";
+    let sent = "The client's IANA zone. Absent: the developer's, or UTC.";
+    let zones = vec![
+        parameter("query", "timezone", &zone, asked),
+        parameter("header", "TimeZone", &zone, sent),
+    ];
+    [wakatime_user(), zones].concat()
 }
 
 fn parameter(place: &str, name: &str, schema: &Value, meaning: &str) -> Parameter {

@@ -40,9 +40,9 @@ refusals! {
     ];
     /// Of the routes for heartbeats, which take any content type.
     HeartbeatRefusals: [
-        MalformedJson, InvalidEnvelope, Unauthenticated, ScopeMissing, BodyTimeout, LengthRequired, BodyTooLarge,
-        TooManyEvents, BatchTooLarge, UnsupportedEncoding, RateLimited, StreamUnavailable, StreamFull, CircuitOpen,
-        ShuttingDown,
+        MalformedJson, InvalidEnvelope, Unauthenticated, WrongDeveloper, ScopeMissing, BodyTimeout, LengthRequired,
+        BodyTooLarge, TooManyEvents, BatchTooLarge, UnsupportedEncoding, RateLimited, StreamUnavailable, StreamFull,
+        CircuitOpen, ShuttingDown,
     ];
     /// Of `GET /v1/batches/{batch_id}`.
     BatchRefusals: [
@@ -56,6 +56,16 @@ refusals! {
     /// Of the routes of metrics.
     MetricsRefusals: [
         InvalidParameter, Unauthenticated, ScopeMissing, RateLimited, StreamUnavailable, StoreUnavailable,
+    ];
+    /// Of what WakaTime's clients read.
+    WakaTimeRefusals: [
+        InvalidParameter, Unauthenticated, WrongDeveloper, ScopeMissing, RateLimited, StreamUnavailable,
+        StoreUnavailable,
+    ];
+    /// Of `POST /api/v1/plugins/errors`.
+    PluginErrorRefusals: [
+        MalformedJson, Unauthenticated, WrongDeveloper, ScopeMissing, BodyTimeout, BodyTooLarge, UnsupportedEncoding,
+        RateLimited, StreamUnavailable, ShuttingDown,
     ];
     /// Of `GET /v1/schemas/{version}/{type}`.
     SchemaRefusals: [NotFound];

@@ -113,7 +113,9 @@ fn contracts_routes() -> BTreeSet<(String, String)> {
             let end = rest
                 .find(['`', '?', ' ', '\n', ',', ')'])
                 .unwrap_or(rest.len());
-            found.insert((method.to_lowercase(), rest[..end].to_owned()));
+            // The page shows what clients write.
+            let path = rest[..end].replace("/users/current", "/users/{user}");
+            found.insert((method.to_lowercase(), path));
         }
     }
     found

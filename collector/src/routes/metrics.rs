@@ -17,6 +17,7 @@ use types::query::{
 use types::time::Micros;
 use utoipa::ToSchema;
 
+use super::query_string::{day, invalid, only, parse_day};
 use crate::api_keys::Caller;
 use crate::app_state::AppState;
 use crate::authorized::{Authorized, MetricsRead};
@@ -151,7 +152,7 @@ pub async fn explain(
     day: Result<Path<String>, PathRejection>,
 ) -> Result<Json<DayExplained>, Problem> {
     let day = day.map(|Path(day)| day).unwrap_or_default();
-    let Some(date) = parse(&day) else {
+    let Some(date) = parse_day(&day) else {
         let day = types::json::shorten(&day, 40);
         let detail = format!("The day is {day:?}: write it as YYYY-MM-DD, such as 2026-03-01.");
         return Err(invalid("day", detail));
@@ -194,30 +195,6 @@ async fn metrics<T: DeserializeOwned>(
     Ok((query, found))
 }
 
-/// Longest name in a filter, in characters.
-const MAX_NAME: usize = 256;
-
-/// What a filter lets through; `None` if the query string has no such filter.
-fn only(query: &str, name: &'static str) -> Result<Option<String>, Problem> {
-    let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
-    let Some((_, value)) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        let detail = format!("{name} is there more than once: name one, or ask once for each.");
-        return Err(invalid(name, detail));
-    }
-    let value = value.trim();
-    let length = value.chars().count();
-    if !(1..=MAX_NAME).contains(&length) {
-        let detail = format!(
-            "{name} has {length} characters: write a name of 1 to {MAX_NAME} characters, or \"unknown\"."
-        );
-        return Err(invalid(name, detail));
-    }
-    Ok(Some(value.to_owned()))
-}
-
 /// The first and the last day that a query string names.
 struct DayRange {
     from: Date,
@@ -257,38 +234,6 @@ fn latest(now: Micros) -> Date {
         .to_datetime(now)
         .date()
         .saturating_add(1.day())
-}
-
-/// The day under this name, if there is one.
-fn day(query: &str, name: &'static str) -> Result<Option<Date>, Problem> {
-    let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
-    let Some((_, value)) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(invalid(
-            name,
-            format!("{name} is there more than once: name one day."),
-        ));
-    }
-    parse(&value).map(Some).ok_or_else(|| {
-        let value = types::json::shorten(&value, 40);
-        invalid(
-            name,
-            format!("{name} is {value:?}: write a day as YYYY-MM-DD, such as 2026-03-01."),
-        )
-    })
-}
-
-/// Reads `YYYY-MM-DD` and nothing else: days are compared as they are written.
-fn parse(text: &str) -> Option<Date> {
-    text.parse::<Date>()
-        .ok()
-        .filter(|date| text.len() == 10 && date.to_string() == text)
-}
-
-fn invalid(parameter: &'static str, detail: String) -> Problem {
-    Problem::new(ErrorCode::InvalidParameter, detail).parameter(parameter)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod metrics;
 mod near_miss;
 mod openapi_document;
 mod prometheus;
+mod query_string;
 mod schemas;
 mod wakatime;
 
@@ -37,8 +38,22 @@ macro_rules! route {
 fn routes() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new()
         .routes(route!(events::post))
-        .routes(route!(wakatime::one))
-        .routes(route!(wakatime::bulk))
+        .routes(route!(wakatime::heartbeat))
+        .routes(route!(wakatime::heartbeats))
+        .routes(route!(wakatime::day_heartbeats))
+        .routes(route!(wakatime::user))
+        .routes(route!(wakatime::statusbar))
+        .routes(route!(wakatime::status_bar))
+        .routes(route!(wakatime::summaries))
+        .routes(route!(wakatime::stats))
+        .routes(route!(wakatime::stats_range))
+        .routes(route!(wakatime::all_time))
+        .routes(route!(wakatime::durations))
+        .routes(route!(wakatime::projects))
+        .routes(route!(wakatime::user_agents))
+        .routes(route!(wakatime::machine_names))
+        .routes(route!(wakatime::plugin_errors))
+        .routes(route!(wakatime::user_plugin_errors))
         .routes(route!(batches::get))
         .routes(route!(metrics::daily))
         .routes(route!(metrics::hourly))

@@ -31,8 +31,8 @@ pub fn without_extra_slashes(mut request: Request) -> Request {
 /// The refusal of a path that no route has, whatever the method.
 pub fn not_found(path: &str) -> Problem {
     let detail = match right_path(path) {
-        Some(RightPath::Heartbeats(route)) => format!(
-            "WakaTime's clients send to {route}: set api_url = …/api/v1, this collector's address with /api/v1 after \
+        Some(RightPath::WakaTime(route)) => format!(
+            "WakaTime's clients call {route}: set api_url = …/api/v1, this collector's address with /api/v1 after \
                 it."
         ),
         Some(RightPath::Other(route)) => {
@@ -47,7 +47,7 @@ pub fn not_found(path: &str) -> Problem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RightPath {
     /// One that WakaTime's clients make of their `api_url`.
-    Heartbeats(&'static str),
+    WakaTime(&'static str),
     Other(&'static str),
 }
 
@@ -56,8 +56,24 @@ const PREFIXES: [&str; 8] = [
     "api", "v1", "v2", "v3", "compat", "wakatime", "devtrail", "health",
 ];
 
+/// What WakaTime's clients read of a developer, by the first name of it.
+const READ: [(&str, &str); 9] = [
+    ("statusbar", "/api/v1/users/current/statusbar/today"),
+    ("status_bar", "/api/v1/users/current/status_bar/today"),
+    ("summaries", "/api/v1/users/current/summaries"),
+    ("stats", "/api/v1/users/current/stats"),
+    (
+        "all_time_since_today",
+        "/api/v1/users/current/all_time_since_today",
+    ),
+    ("durations", "/api/v1/users/current/durations"),
+    ("projects", "/api/v1/users/current/projects"),
+    ("user_agents", "/api/v1/users/current/user_agents"),
+    ("machine_names", "/api/v1/users/current/machine_names"),
+];
+
 fn right_path(path: &str) -> Option<RightPath> {
-    use RightPath::{Heartbeats, Other};
+    use RightPath::{Other, WakaTime};
     let path = path.to_ascii_lowercase();
     let segments: Vec<&str> = path
         .split('/')
@@ -68,9 +84,15 @@ fn right_path(path: &str) -> Option<RightPath> {
     let is_bulk = last == "bulk" || last.ends_with("bulk");
     let named = |name: &str| segments.iter().any(|segment| segment.starts_with(name));
     Some(match segments[..] {
-        _ if named("heartbeat") && is_bulk => Heartbeats("/api/v1/users/current/heartbeats.bulk"),
-        _ if named("heartbeat") => Heartbeats("/api/v1/users/current/heartbeats"),
-        ["users", ..] => Heartbeats("/api/v1/users/current/heartbeats.bulk"),
+        _ if named("heartbeat") && is_bulk => WakaTime("/api/v1/users/current/heartbeats.bulk"),
+        _ if named("heartbeat") => WakaTime("/api/v1/users/current/heartbeats"),
+        ["users", _, ref rest @ ..] => {
+            let read = |(name, _): &&(&str, &str)| rest.first() == Some(name);
+            let read = READ.iter().find(read).map(|(_, route)| *route);
+            WakaTime(read.unwrap_or("/api/v1/users/current/heartbeats.bulk"))
+        }
+        ["users", ..] => WakaTime("/api/v1/users/current"),
+        ["plugins", "errors"] => WakaTime("/api/v1/plugins/errors"),
         ["event" | "events", ..] => Other("/v1/events"),
         ["batch" | "batches", _] => Other("/v1/batches/{batch_id}"),
         ["metric" | "metrics", "day" | "daily"] => Other("/v1/metrics/daily"),
@@ -128,20 +150,25 @@ mod tests {
                 "/api/v1/users/current/heartbeats.bulk/users/current/heartbeats.bulk",
                 bulk,
             ),
-            ("/api/v1/users/ada/heartbeats.bulk", bulk),
             ("/heartbeats_bulk", bulk),
             ("/heartbeats/bulk", bulk),
-            ("/users/current/statusbar/today", bulk),
+            (
+                "/users/current/statusbar/today",
+                "/api/v1/users/current/statusbar/today",
+            ),
+            (
+                "/api/compat/wakatime/v1/users/ada/stats/last_7_days",
+                "/api/v1/users/current/stats",
+            ),
+            ("/users/current/goals", bulk),
+            ("/api/v1/users", "/api/v1/users/current"),
+            ("/plugins/errors", "/api/v1/plugins/errors"),
             ("/heartbeats", one),
             ("/api/heartbeat", one),
             ("/api/v1/Users/Current/Heartbeats", one),
             ("/api/compat/wakatime/v1/users/current/heartbeats", one),
         ] {
-            assert_eq!(
-                right_path(path),
-                Some(RightPath::Heartbeats(route)),
-                "{path}"
-            );
+            assert_eq!(right_path(path), Some(RightPath::WakaTime(route)), "{path}");
             let detail = not_found(path).detail;
             assert!(
                 detail.contains(&format!("{route}:")) && detail.contains("api_url"),

@@ -22,6 +22,10 @@ pub const METRICS: &str = "devtrail.query.metrics";
 pub const SESSIONS: &str = "devtrail.query.sessions";
 /// Subject of [`ExplainQuery`]; answered by the aggregate workers.
 pub const EXPLAIN: &str = "devtrail.query.explain";
+/// Subject of [`TotalsQuery`]; answered by the aggregate workers.
+pub const TOTALS: &str = "devtrail.query.totals";
+/// Subject of [`HeartbeatsQuery`]; answered by the aggregate workers.
+pub const HEARTBEATS: &str = "devtrail.query.heartbeats";
 /// Subject of [`ResendNote`]; recorded by the persist workers.
 pub const RESEND_NOTES: &str = "devtrail.note.duplicate";
 /// Subject of a [`DecisionRequest`] before a dead letter is redriven; recorded by the persist workers.
@@ -170,6 +174,9 @@ pub struct DayPart {
     pub to: String,
     /// What of it counts on this day, in milliseconds.
     pub counted_ms: i64,
+    /// When that begins, if later than the part: RFC 3339 in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_from: Option<String>,
     pub why: Why,
     /// What the time counts for: that of the event before each pause.
     #[serde(flatten)]
@@ -178,6 +185,113 @@ pub struct DayPart {
     pub events: usize,
     /// The ids of the first hundred of them.
     pub event_ids: Vec<String>,
+}
+
+/// Active time of some of a developer's days added up. Answered with a [`TotalsReply`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TotalsQuery {
+    /// The developer's id.
+    pub developer: String,
+    /// The first local day, `YYYY-MM-DD`; `None` is the first that there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The last local day, `YYYY-MM-DD`; `None` is the last that there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Only of this project: its name in any spelling, or its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+}
+
+/// Active time of some days, added up. Each list has the most time first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TotalsReply {
+    /// The first day with active time.
+    pub first_day: Option<String>,
+    /// The last day with active time.
+    pub last_day: Option<String>,
+    /// How many days have active time.
+    pub days: u32,
+    pub active_ms: i64,
+    /// The day with the most active time, the first of equal ones.
+    pub best_day: Option<BestDay>,
+    pub projects: Vec<TotalReply>,
+    pub languages: Vec<TotalReply>,
+    pub editors: Vec<TotalReply>,
+    /// These are of all work only: empty if a project is asked for.
+    pub machines: Vec<TotalReply>,
+    pub operating_systems: Vec<TotalReply>,
+    pub categories: Vec<TotalReply>,
+    pub branches: Vec<TotalReply>,
+}
+
+/// The day with the most active time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BestDay {
+    /// `YYYY-MM-DD`.
+    pub day: String,
+    pub active_ms: i64,
+}
+
+/// The active time of a project, language or the like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TotalReply {
+    /// The name to show; a project's is as its owner wrote it last.
+    pub name: String,
+    /// What filters know a project by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    pub ms: i64,
+    /// The first day that has some of it, `YYYY-MM-DD`.
+    pub first_day: String,
+    /// The last day that has some of it, `YYYY-MM-DD`.
+    pub last_day: String,
+}
+
+/// A page of a day's heartbeats. Answered with a [`HeartbeatsReply`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatsQuery {
+    /// The developer's id.
+    pub developer: String,
+    /// The local day, `YYYY-MM-DD`.
+    pub day: String,
+    /// The last heartbeat of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<HeartbeatCursor>,
+}
+
+/// A place in the order of events: by effective time, then by id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HeartbeatCursor {
+    /// Effective time.
+    pub at: Micros,
+    /// The event's id.
+    pub id: String,
+}
+
+/// Heartbeats in the order of their effective times.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeartbeatsReply {
+    pub heartbeats: Vec<HeartbeatReply>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<HeartbeatCursor>,
+}
+
+/// A stored heartbeat.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeartbeatReply {
+    /// The event's id.
+    pub id: String,
+    /// Effective time.
+    pub at: Micros,
+    /// Its data, as they were sent.
+    pub data: serde_json::Map<String, Value>,
+    /// The editor, as metrics name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub editor: Option<String>,
+    /// The machine, as metrics name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
 }
 
 /// Why time counts, or does not.

@@ -7,8 +7,8 @@ use super::database::Postgres;
 use super::statements::{Param, list, one};
 use crate::error::StoreError;
 use crate::query_reads::{
-    ALERTS, ALERTS_OF, DAY_COUNTS, DAYS, DEVELOPERS, FIRST_SUBMISSION, NOT_ACCEPTED, NotAccepted,
-    QueryReads, SUBMISSIONS, StoredAlert, StoredBatch, StoredCounts, StoredDay,
+    ALERTS, ALERTS_OF, DAY_COUNTS, DAYS, DEVELOPERS, FIRST_DAY, FIRST_SUBMISSION, NOT_ACCEPTED,
+    NotAccepted, QueryReads, SUBMISSIONS, StoredAlert, StoredBatch, StoredCounts, StoredDay,
 };
 use crate::row::Row;
 use crate::submission::Submission;
@@ -75,6 +75,16 @@ impl QueryReads for Postgres {
         let range: [Param<'_>; 3] = [&developer, &from, &to];
         self.list(DAY_COUNTS.postgres, &range, StoredCounts::decode)
             .await
+    }
+
+    async fn first_day(
+        &self,
+        developer: String,
+        from: String,
+    ) -> Result<Option<String>, StoreError> {
+        let key: [Param<'_>; 2] = [&developer, &from];
+        let days = self.list(FIRST_DAY.postgres, &key, |row| row.value(0));
+        Ok(days.await?.pop())
     }
 
     async fn developers(&self) -> Result<Vec<String>, StoreError> {

@@ -8,8 +8,8 @@ use super::database::Sqlite;
 use super::statements::{list, one};
 use crate::error::StoreError;
 use crate::query_reads::{
-    ALERTS, ALERTS_OF, DAY_COUNTS, DAYS, DEVELOPERS, FIRST_SUBMISSION, NOT_ACCEPTED, NotAccepted,
-    QueryReads, SUBMISSIONS, StoredAlert, StoredBatch, StoredCounts, StoredDay,
+    ALERTS, ALERTS_OF, DAY_COUNTS, DAYS, DEVELOPERS, FIRST_DAY, FIRST_SUBMISSION, NOT_ACCEPTED,
+    NotAccepted, QueryReads, SUBMISSIONS, StoredAlert, StoredBatch, StoredCounts, StoredDay,
 };
 use crate::row::Row;
 use crate::submission::Submission;
@@ -87,6 +87,19 @@ impl QueryReads for Sqlite {
                 [developer, from, to],
                 |row| StoredCounts::decode(row),
             )
+        })
+        .await
+    }
+
+    async fn first_day(
+        &self,
+        developer: String,
+        from: String,
+    ) -> Result<Option<String>, StoreError> {
+        self.read(move |connection| {
+            one(connection, FIRST_DAY.sqlite, [developer, from], |row| {
+                row.value(0)
+            })
         })
         .await
     }

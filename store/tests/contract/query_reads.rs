@@ -281,6 +281,17 @@ pub async fn days_are_read_in_their_order_with_both_ends<E: Engine>() {
     assert_eq!(of("ada", "2026-03-04", "2026-03-01").await, []);
     assert_eq!(of("eve", "2026-02-28", "2026-03-03").await, []);
     assert_eq!(store.developers().await.unwrap(), ["ada", "bob"]);
+    let first = async |who: &str, from: &str| {
+        let first = store.first_day(who.to_owned(), from.to_owned());
+        first.await.unwrap()
+    };
+    assert_eq!(first("ada", "").await.as_deref(), Some("2026-02-28"));
+    assert_eq!(
+        first("ada", "2026-03-01").await.as_deref(),
+        Some("2026-03-01")
+    );
+    assert_eq!(first("ada", "2026-03-04").await, None);
+    assert_eq!(first("eve", "").await, None);
 }
 
 pub async fn alerts_are_listed_by_window_newest_first<E: Engine>() {

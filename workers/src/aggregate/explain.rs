@@ -1,16 +1,12 @@
 //! What a day's active time is made of: each stretch that counts with the events it came from, and each pause that does
 //! not, with the reason.
 
-use std::collections::BTreeMap;
-
-use store::{
-    Hour, HourRange, Jobs, QueryReads, ReadPlan, Snapshot, SnapshotRequest, StoreError, StoredEvent,
-};
-use types::job::JobKind;
+use store::{Jobs, QueryReads, StoreError, StoredEvent};
 use types::query::{DayExplained, DayPart, PlaceNames, Why};
 use types::time::{MILLISECOND, Micros, SECOND, rfc3339};
 
 use super::day::DayCounts;
+use super::day_events::{events_of_hour, hours_with_events};
 use super::plan::look_back;
 use super::timeline::Timeline;
 use crate::normalize::CountedEvent;
@@ -44,11 +40,11 @@ pub async fn explain_stored<S: QueryReads + Jobs>(
     }
     let look_back = look_back(&day).map_err(|error| damaged(error.to_string()))?;
     let mut explaining = Explaining::of(day, counts.idle);
-    let hours = read(store, &developer, look_back, false).await?.plan;
+    let hours = hours_with_events(store, &developer, look_back).await?;
     // One hour after the other: a day may have more events than fit into memory at once. Where others wait for their
     // turn on this thread, nothing is computed.
     for hour in hours {
-        let events = read(store, &developer, only(hour), true).await?.events;
+        let events = events_of_hour(store, &developer, hour).await?;
         let added = tokio::task::spawn_blocking(move || {
             events.into_iter().for_each(|event| explaining.add(event));
             explaining
@@ -57,37 +53,6 @@ pub async fn explain_stored<S: QueryReads + Jobs>(
         explaining = added.await.map_err(failed)?;
     }
     Ok(Some(explaining.done()))
-}
-
-/// The hours of a range that ever had events, and their events if they are wanted.
-async fn read<S: Jobs>(
-    store: &S,
-    developer: &str,
-    range: HourRange,
-    with_events: bool,
-) -> Result<Snapshot<Vec<i64>>, StoreError> {
-    let request = SnapshotRequest {
-        developer: developer.to_owned(),
-        kind: JobKind::Aggregate,
-        ranges: vec![range],
-    };
-    let plan = move |hours: BTreeMap<i64, Hour>| ReadPlan {
-        spans: if with_events {
-            hours.keys().map(|hour| only(*hour).span()).collect()
-        } else {
-            Vec::new()
-        },
-        plan: hours.into_keys().collect(),
-    };
-    store.snapshot(request, plan).await
-}
-
-/// One hour.
-fn only(hour: i64) -> HourRange {
-    HourRange {
-        first: hour,
-        last: hour,
-    }
 }
 
 /// The day of these events, which are all of its look-back, in any order. `idle` is the timeout in milliseconds.
@@ -125,6 +90,8 @@ struct Pause {
     before: ExplainedEvent,
     /// In milliseconds.
     counted: i64,
+    /// When that begins, if not with the pause.
+    counted_from: Option<String>,
     why: Why,
     place: Option<PlaceNames>,
     /// Whether both events are of one millisecond: it belongs to what is before it, and is no part of its own.
@@ -164,9 +131,13 @@ impl Explaining {
                 all if all == length => Why::WithinTimeout,
                 _ => Why::PartlyOnAnotherDay,
             };
+            let is_from_another_day = counted > 0 && before.local_day != self.day;
+            let counted_from =
+                is_from_another_day.then(|| rfc3339(event.at - counted * MILLISECOND));
             let pause = Pause {
                 before,
                 counted,
+                counted_from,
                 why,
                 place: place.filter(|_| counted > 0 || length == 0),
                 is_instant: length == 0,
@@ -211,6 +182,7 @@ impl Explaining {
             from: rfc3339(pause.before.at),
             to,
             counted_ms: pause.counted,
+            counted_from: pause.counted_from,
             why: pause.why,
             place: pause.place,
             events: 2,

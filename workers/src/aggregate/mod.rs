@@ -5,6 +5,7 @@
 
 mod commit_languages;
 mod day;
+mod day_events;
 mod explain;
 mod idle_timeouts;
 mod local_hour;
@@ -19,11 +20,13 @@ mod timeline;
 mod windows;
 
 pub use day::DayCounts;
+pub use day_events::{events_of_hour, hours_with_events};
 pub use explain::{explain, explain_stored};
 pub use idle_timeouts::{IdleTimeout, IdleTimeouts};
+pub use local_hour::days_after;
 pub use metrics::{Counted, Metrics, MetricsFilter};
 pub use place::{SHOWN_UNKNOWN, UNKNOWN, shown_name};
-pub use plan::{Candidates, DayReads, InvalidDate, look_back, plan};
+pub use plan::{Candidates, DayReads, InvalidDate, hours_of_day, look_back, plan};
 pub use role::AggregateWork;
 pub use settings_sweep::follow as follow_settings;
 pub use timeline::Session;

@@ -5,9 +5,11 @@
 
 mod audit_notes;
 mod dead_letters;
+mod heartbeats;
 mod metrics;
 mod replies;
 mod responder;
+mod totals;
 
 use async_nats::{Client, Message};
 use runtime::retry::RetryPolicy;
@@ -18,8 +20,9 @@ use store::{
 use types::audit::Step;
 use types::id::{BatchRef, MessageIdentity};
 use types::query::{
-    BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, EXPLAIN, ExplainQuery, METRICS, MetricsQuery,
-    Period, RESEND_NOTES, ResendNote, SESSIONS, SessionsQuery, StoredReply, SubmissionReply,
+    BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, EXPLAIN, ExplainQuery, HEARTBEATS, METRICS,
+    MetricsQuery, Period, RESEND_NOTES, ResendNote, SESSIONS, SessionsQuery, StoredReply,
+    SubmissionReply, TOTALS,
 };
 use types::stream::StreamIncarnation;
 
@@ -28,8 +31,8 @@ use responder::{QueryFailure, Responder, read};
 
 /// Queries in flight at once; more wait in NATS's client.
 const QUERIES: usize = 64;
-/// Days explained at once: each reads all events of its look-back, an hour at a time.
-const EXPLAINED: usize = 4;
+/// Queries at once that read much: all events of a day, or all days of a history.
+const LONG_QUERIES: usize = 4;
 /// Audit notes in flight at once. They wait for their batch, so they do not share the queries' limit.
 const NOTES: usize = 256;
 /// The newest submissions of one batch id that a reply holds: a client that never changes its batch id must not make
@@ -149,8 +152,10 @@ pub async fn metrics<S: QueryReads + Clone>(
     tokio::join!(replies, sessions);
 }
 
-/// Replies to [`ExplainQuery`] until the process stops. A task of its own: what is explained takes long.
-pub async fn explained_days<S: QueryReads + Jobs + Clone>(
+/// Replies to what reads much, until the process stops: [`ExplainQuery`],
+/// [`types::query::HeartbeatsQuery`] and [`types::query::TotalsQuery`].
+/// A task of its own: others do not wait for it.
+pub async fn long_queries<S: QueryReads + Jobs + Clone>(
     client: Client,
     store: S,
     retry: RetryPolicy,
@@ -165,7 +170,19 @@ pub async fn explained_days<S: QueryReads + Jobs + Clone>(
         let found = found.await;
         responder.reply(message, found).await;
     };
-    responder.each(EXPLAIN, EXPLAINED, explain).await;
+    let heartbeats = async |message: Message| {
+        let found = async { heartbeats::heartbeats(&store, read(&message)?).await }.await;
+        responder.reply(message, found).await;
+    };
+    let totals = async |message: Message| {
+        let found = async { totals::totals(&store, read(&message)?).await }.await;
+        responder.reply(message, found).await;
+    };
+    tokio::join!(
+        responder.each(EXPLAIN, LONG_QUERIES, explain),
+        responder.each(HEARTBEATS, LONG_QUERIES, heartbeats),
+        responder.each(TOTALS, LONG_QUERIES, totals),
+    );
 }
 
 /// What was made of stored days, unless they are damaged.

@@ -15,8 +15,7 @@ use types::formats::{BatchRequest, Format};
 use super::refusals;
 use crate::admission_control::BatchPermit;
 use crate::api_keys::Caller;
-use crate::app_state::{AppState, EventsStream};
-use crate::body;
+use crate::app_state::{AdmittedBody, AppState, EventsStream};
 use crate::prefer::PreferWait;
 use crate::rate_limit::RateLimiter;
 
@@ -49,7 +48,8 @@ impl ReceivedBatch {
     /// unread.
     ///
     /// # Errors
-    /// Returns `length_required`, `circuit_open`, `overloaded`, `rate_limited`, and what [`body::read`] returns.
+    /// Returns `length_required`, `circuit_open`, `overloaded`, `rate_limited`, and what [`AppState::read_body`]
+    /// returns.
     pub async fn read(
         app: &AppState,
         caller: &Caller,
@@ -64,18 +64,13 @@ impl ReceivedBatch {
         if let Some(left) = partition.and_then(|partition| partition.breaker.refuses()) {
             return Err(refusals::circuit_open(left, false));
         }
-        // A body that is too large by itself is refused as such below.
-        let announced = body::announced(&headers)
-            .and_then(|bytes| usize::try_from(bytes).ok())
-            .filter(|bytes| *bytes <= app.limits.max_body);
-        let permit = Arc::new(app.admission.admit(caller, announced.unwrap_or_default())?);
-        let body = body::read(&headers, body, &app.body_limits, &app.admission, &permit).await?;
+        let AdmittedBody { bytes, permit } = app.read_body(caller, &headers, body).await?;
         let received = Instant::now();
-        metrics::http_body(body.len());
+        metrics::http_body(bytes.len());
         Ok(Self {
             format,
             headers,
-            body,
+            body: bytes,
             permit,
             wait,
             received,

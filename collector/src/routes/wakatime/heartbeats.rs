@@ -1,4 +1,4 @@
-//! `POST /api/v1/users/current/heartbeats` and `….bulk`, as WakaTime's clients expect them, those in a browser as well.
+//! `POST /api/v1/users/{user}/heartbeats` and `….bulk`, as WakaTime's clients expect them, those in a browser as well.
 //!
 //! Its clients drop a heartbeat whose status is 201, 202 or 400, and keep any other in their offline
 //! queue. So whatever reached the stream gets one of the three, and nothing else does.
@@ -18,7 +18,8 @@ use types::admission::Admitted;
 use types::formats::{Format, wakatime};
 use types::verdict::{Exception, Verdict};
 
-use super::events::{BatchReply, ReceivedBatch};
+use super::super::events::{BatchReply, ReceivedBatch};
+use super::request::{UserInPath, ensure_own};
 use crate::api_keys::Caller;
 use crate::app_state::AppState;
 use crate::authorized::{Authorized, EventsWrite, NotDraining, WakaTimeKey};
@@ -26,7 +27,7 @@ use crate::openapi::{HeartbeatHeaders, HeartbeatRefusals};
 
 /// Send a WakaTime heartbeat, or an array of them.
 #[utoipa::path(
-    post, path = "/api/v1/users/current/heartbeats", operation_id = "sendHeartbeat", tag = "events",
+    post, path = "/api/v1/users/{user}/heartbeats", operation_id = "sendHeartbeat", tag = "events",
     params(HeartbeatHeaders),
     request_body(content = ref("#/components/schemas/HeartbeatsSent"), content_type = "application/json"),
     responses(
@@ -37,20 +38,22 @@ use crate::openapi::{HeartbeatHeaders, HeartbeatRefusals};
         HeartbeatRefusals,
     )
 )]
-pub async fn one(
+pub async fn heartbeat(
     _: NotDraining,
     Authorized { caller, .. }: Authorized<EventsWrite, WakaTimeKey>,
     State(app): State<Arc<AppState>>,
     Extension(ids): Extension<RequestIds>,
+    user: UserInPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    ensure_own(user.ok().as_deref().map(String::as_str), &caller)?;
     post(&app, &ids, caller, headers, body).await
 }
 
 /// Send an array of WakaTime heartbeats, or one.
 #[utoipa::path(
-    post, path = "/api/v1/users/current/heartbeats.bulk", operation_id = "sendHeartbeats", tag = "events",
+    post, path = "/api/v1/users/{user}/heartbeats.bulk", operation_id = "sendHeartbeats", tag = "events",
     params(HeartbeatHeaders),
     request_body(content = ref("#/components/schemas/HeartbeatsSent"), content_type = "application/json"),
     responses(
@@ -61,14 +64,16 @@ pub async fn one(
         HeartbeatRefusals,
     )
 )]
-pub async fn bulk(
+pub async fn heartbeats(
     _: NotDraining,
     Authorized { caller, .. }: Authorized<EventsWrite, WakaTimeKey>,
     State(app): State<Arc<AppState>>,
     Extension(ids): Extension<RequestIds>,
+    user: UserInPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    ensure_own(user.ok().as_deref().map(String::as_str), &caller)?;
     post(&app, &ids, caller, headers, body).await
 }
 

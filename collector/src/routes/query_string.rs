@@ -1,0 +1,69 @@
+//! What a query string says.
+
+use http_server::{ErrorCode, Problem};
+use jiff::civil::Date;
+
+/// Longest name in a filter, in characters.
+const MAX_NAME: usize = 256;
+
+/// The value under this name, if there is one.
+///
+/// # Errors
+/// Returns `invalid_parameter` if there are several.
+pub fn single(query: &str, name: &'static str) -> Result<Option<String>, Problem> {
+    let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+    let first = values.next();
+    if values.next().is_some() {
+        let detail = format!("{name} is there more than once: name one.");
+        return Err(invalid(name, detail));
+    }
+    Ok(first.map(|(_, value)| value.into_owned()))
+}
+
+/// What a filter by name lets through; `None` if the query string has no such filter.
+///
+/// # Errors
+/// Returns `invalid_parameter` if there are several, or the name is blank or too long.
+pub fn only(query: &str, name: &'static str) -> Result<Option<String>, Problem> {
+    let Some(value) = single(query, name)? else {
+        return Ok(None);
+    };
+    let value = value.trim();
+    let length = value.chars().count();
+    if !(1..=MAX_NAME).contains(&length) {
+        let detail = format!(
+            "{name} has {length} characters: write a name of 1 to {MAX_NAME} characters, or \"unknown\"."
+        );
+        return Err(invalid(name, detail));
+    }
+    Ok(Some(value.to_owned()))
+}
+
+/// The day under this name, if there is one.
+///
+/// # Errors
+/// Returns `invalid_parameter` if there are several, or it is no day.
+pub fn day(query: &str, name: &'static str) -> Result<Option<Date>, Problem> {
+    let Some(value) = single(query, name)? else {
+        return Ok(None);
+    };
+    parse_day(&value).map(Some).ok_or_else(|| {
+        let value = types::json::shorten(&value, 40);
+        invalid(
+            name,
+            format!("{name} is {value:?}: write a day as YYYY-MM-DD, such as 2026-03-01."),
+        )
+    })
+}
+
+/// Reads `YYYY-MM-DD` and nothing else: days are compared as they are written.
+pub fn parse_day(text: &str) -> Option<Date> {
+    text.parse::<Date>()
+        .ok()
+        .filter(|date| text.len() == 10 && date.to_string() == text)
+}
+
+/// The refusal of a parameter.
+pub fn invalid(parameter: &'static str, detail: String) -> Problem {
+    Problem::new(ErrorCode::InvalidParameter, detail).parameter(parameter)
+}
