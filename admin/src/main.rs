@@ -86,11 +86,12 @@ enum Command {
     Stats(metrics::StatsSettings),
     /// List the newest events of a developer
     Events(events::EventsSettings),
-    /// Show days of metrics, of a developer or of everyone
+    /// Show days of metrics, of a developer or of everyone, and write a week as a page
     #[command(
         subcommand,
         after_long_help = "Examples:
   devtrail metrics show ada
+  devtrail metrics report ada -o report.html
   devtrail metrics show --all --json"
     )]
     Metrics(metrics::MetricsCommand),

@@ -4,6 +4,8 @@ mod by;
 mod csv;
 mod day;
 mod explained;
+mod report;
+mod stored_days;
 mod table;
 
 use anyhow::bail;
@@ -20,6 +22,8 @@ use crate::target::{Target, with_store};
 use crate::time_args::{DayRangeArgs, parse_day};
 use by::By;
 use day::Day;
+use report::ReportSettings;
+use stored_days::{days, without_days};
 
 /// What to do with metrics.
 #[derive(Debug, clap::Subcommand)]
@@ -30,6 +34,10 @@ pub enum MetricsCommand {
     Show(MetricsShowSettings),
     /// Show what a day's active time is made of: what counts, from which events, and why a pause does not
     Explain(MetricsExplainSettings),
+    /// Write a week as a page to look at: one HTML file with plots, which needs no other file and no network
+    ///
+    /// The file is replaced if it is an earlier report; any other file is left alone.
+    Report(ReportSettings),
 }
 
 /// Which days, of which developers.
@@ -154,9 +162,6 @@ impl Format {
 
 /// Days shown if no range is given: about what fits on a screen.
 const NEWEST: usize = 14;
-/// Most developers named in the error if the given one has no days.
-const NAMED: usize = 10;
-
 /// Runs the command.
 ///
 /// # Errors
@@ -165,6 +170,7 @@ pub async fn run(command: MetricsCommand) -> anyhow::Result<()> {
     let settings = match command {
         MetricsCommand::Show(settings) => settings,
         MetricsCommand::Explain(settings) => return explain(&settings).await,
+        MetricsCommand::Report(settings) => return report::run(&settings).await,
     };
     show(&Asked {
         target: settings.target,
@@ -301,27 +307,6 @@ fn choose<'a>(all: &'a [Day], range: &DayRangeArgs, newest: usize) -> Vec<&'a Da
     all.iter().filter(|day| range.contains(&day.day)).collect()
 }
 
-/// Before every day that an event can have.
-const FIRST_DAY: &str = "0000-01-01";
-/// After every day that an event can have.
-const LAST_DAY: &str = "9999-12-31";
-
-async fn days(store: &impl QueryReads, developer: &str) -> anyhow::Result<Vec<Day>> {
-    let days = store
-        .days(
-            developer.to_owned(),
-            FIRST_DAY.to_owned(),
-            LAST_DAY.to_owned(),
-        )
-        .await?;
-    let days = days
-        .into_iter()
-        .map(|stored| Day::read(stored.day, &stored.metrics.body));
-    // A day that lost its events is like one that never had any.
-    days.filter(|day| day.as_ref().map_or(true, |day| !day.is_empty()))
-        .collect()
-}
-
 /// Each day with its names, or what `by` asks for.
 fn as_json(developer: &str, days: &[&Day], by: Option<By>) -> Vec<Value> {
     let of_day = |day: &&Day| {
@@ -338,34 +323,9 @@ fn as_json(developer: &str, days: &[&Day], by: Option<By>) -> Vec<Value> {
     }
 }
 
-/// What to tell who asks for somebody without days.
-fn without_days(developer: &str, people: &[String]) -> String {
-    let known = match people {
-        [] => {
-            "Nobody has metrics yet; `devtrail import git .` makes some of your commits.".to_owned()
-        }
-        few if few.len() <= NAMED => format!("There are metrics of {}.", few.join(", ")),
-        many => format!(
-            "There are metrics of {}; --all shows them.",
-            output::count(many.len(), "developer")
-        ),
-    };
-    format!(
-        "There are no metrics of {developer:?}. {known} Metrics appear once a batch's aggregate job is done; \
-         `devtrail status` shows the jobs that wait."
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_developer_without_days_is_answered_with_those_who_have() {
-        let people = ["ada".to_owned(), "bob".to_owned()];
-        assert!(without_days("adda", &people).contains("\"adda\". There are metrics of ada, bob."));
-        assert!(without_days("ada", &[]).contains("Nobody has metrics yet"));
-    }
 
     #[test]
     fn without_a_range_the_newest_days_are_chosen() {

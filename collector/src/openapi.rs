@@ -14,13 +14,14 @@ use http_server::ErrorCode;
 
 pub use parameters::{
     BatchHeaders, BatchId, DurationsParameters, ExplainedDay, HeartbeatHeaders,
-    HeartbeatsOfDayParameters, MetricsParameters, ProjectsParameters, SchemaName,
+    HeartbeatsOfDayParameters, MetricsParameters, ProjectsParameters, ReportedWeek, SchemaName,
     SessionParameters, StatsParameters, StatsRangeParameters, SummariesParameters, TotalParameters,
     WakaTimeParameters, WakaTimeUser,
 };
 pub use refusals::{
     BatchRefusals, EventsRefusals, ExplainRefusals, HeartbeatRefusals, MetricsRefusals, NoRefusals,
-    PluginErrorRefusals, ReadyRefusals, SchemaRefusals, ScrapeRefusals, WakaTimeRefusals,
+    PluginErrorRefusals, ReadyRefusals, ReportRefusals, SchemaRefusals, ScrapeRefusals,
+    WakaTimeRefusals,
 };
 
 /// The schemas of what `formats` reads by hand and of what heartbeats are answered with, each with an example.

@@ -1,4 +1,4 @@
-//! Metrics by hour, day and week, sessions, filters, timeouts, and what a day is made of, as users ask for them.
+//! Metrics by hour, day and week, sessions, filters, timeouts, what a day is made of, and the page of a week.
 
 use harness::{Client, Deployment, Engine, envelope, stderr_of, until};
 use serde_json::{Value, json};
@@ -286,6 +286,211 @@ async fn metrics_are_shown_by_what_they_are_of(engine: Engine) {
     assert_eq!(lines.count(), 1);
 }
 
+/// The rows of the table behind a plot of a page, each cell as its text.
+fn page_table(page: &str, id: &str) -> Vec<Vec<String>> {
+    let caption = format!("<caption id=\"{id}-table\">");
+    let (_, rest) = page
+        .split_once(&caption)
+        .unwrap_or_else(|| panic!("no table {id}: {page}"));
+    let (rows, _) = rest.split_once("</table>").unwrap();
+    let cells = |row: &str| {
+        let cells = row.split("<bdi>").skip(1);
+        let text = |cell: &str| {
+            let text = cell.split("</bdi>").next().unwrap();
+            text.replace('\u{a0}', " ")
+        };
+        cells.map(text).collect()
+    };
+    rows.split("<tr>").skip(2).map(cells).collect()
+}
+
+/// Contract: report.route, report.page, report.numbers, report.left-out, report.escaped
+/// Contract: report.bounded, report.refused
+/// Contract: commands.metrics-report, commands.metrics-report-file
+async fn a_week_is_a_page_with_the_numbers_of_its_metrics(engine: Engine) {
+    let (deployment, client) = Deployment::running(engine).await;
+    sent(&client, &deployment).await;
+    let name = "<script>alert(1)";
+    let script = json!({"entity": "c.rs", "project": name, "language": "Rust", "editor": "vim"});
+    let mut batch = envelope(
+        "b2",
+        &[
+            at("s1", "2026-03-04", "14:00:00", &script),
+            at("s2", "2026-03-04", "14:07:00", &script),
+        ],
+    );
+    batch["client"] = json!({"time_zone": "Asia/Kathmandu"});
+    client.send(&batch).await;
+    deployment.completed(2).await;
+
+    let reply = client.get_with_key("/v1/reports/week/2026-W10").await;
+    assert_eq!(reply.status(), 200);
+    let header = |name: &str| reply.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("content-type"), "text/html; charset=utf-8");
+    assert_eq!(header("cache-control"), "no-store");
+    assert_eq!(header("x-content-type-options"), "nosniff");
+    assert!(
+        header("content-security-policy")
+            .starts_with("default-src 'none'; style-src 'unsafe-inline';")
+    );
+    let page = reply.text().await.unwrap();
+    assert!(
+        !page.contains("<script") && page.contains("&lt;script&gt;"),
+        "{page}"
+    );
+    assert!(
+        !page.contains("id=\"builds\"") && !page.contains("id=\"ai\""),
+        "{page}"
+    );
+
+    let week = get(&client, "/v1/metrics/weekly?from=2026-03-02&to=2026-03-08").await;
+    let week = &week["weeks"][0];
+    let last = |id: &str, header: &str| {
+        let rows = page_table(&page, id);
+        let row = rows.into_iter().find(|row| row[0] == header);
+        row.and_then(|mut row| row.pop())
+            .unwrap_or_else(|| panic!("{id}: no {header}"))
+    };
+    let minutes = |ms: &Value| format!("{} min", ms.as_i64().unwrap() / 60_000);
+    assert_eq!(week["active_ms"], 26 * 60_000);
+    assert_eq!(last("summary", "Active time"), minutes(&week["active_ms"]));
+    for (header, metric) in [
+        ("Events", "events"),
+        ("Sessions", "sessions"),
+        ("Switches of the project", "project_switches"),
+    ] {
+        assert_eq!(
+            last("summary", header),
+            week[metric].to_string(),
+            "{header}"
+        );
+    }
+    for list in ["projects", "languages"] {
+        let shown: Vec<_> = page_table(&page, list)
+            .into_iter()
+            .map(|row| (row[0].clone(), row[1].clone()))
+            .collect();
+        let expected = week[list].as_array().unwrap().iter().map(|share| {
+            let name = share["name"]
+                .as_str()
+                .unwrap()
+                .replace('<', "&lt;")
+                .replace('>', "&gt;");
+            (name, minutes(&share["ms"]))
+        });
+        assert_eq!(shown, expected.collect::<Vec<_>>(), "{list}");
+    }
+    let sessions = get(&client, "/v1/sessions?from=2026-03-02&to=2026-03-08").await;
+    let shown: Vec<_> = page_table(&page, "sessions")
+        .into_iter()
+        .map(|row| row[1].clone())
+        .collect();
+    let began = sessions["sessions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|session| session["start"].as_str().unwrap());
+    assert_eq!(
+        shown,
+        began
+            .map(|start| start[11..16].to_owned())
+            .collect::<Vec<_>>()
+    );
+
+    let events: Vec<Value> = (0..12)
+        .flat_map(|project| {
+            let data = json!({"entity": "a.rs", "project": format!("p{project}")});
+            [0, 5].map(|minute| {
+                at(
+                    &format!("p{project}-{minute}"),
+                    "2026-02-10",
+                    &format!("{:02}:{minute:02}:00", 8 + project),
+                    &data,
+                )
+            })
+        })
+        .collect();
+    client.send(&envelope("b3", &events)).await;
+    deployment.completed(3).await;
+    let bounded = client
+        .get_with_key("/v1/reports/week/2026-W07")
+        .await
+        .text()
+        .await
+        .unwrap();
+    let projects = page_table(&bounded, "projects");
+    assert_eq!(
+        (
+            projects.len(),
+            projects[10][0].as_str(),
+            projects[10][1].as_str()
+        ),
+        (11, "2 others", "10 min")
+    );
+
+    for (week, status, code) in [
+        ("2026-W54", 400, "invalid_parameter"),
+        ("2026-W1", 400, "invalid_parameter"),
+        ("abc", 400, "invalid_parameter"),
+        ("%FF", 400, "invalid_parameter"),
+        ("2026-W20", 404, "not_found"),
+    ] {
+        let reply = client
+            .get_with_key(&format!("/v1/reports/week/{week}"))
+            .await;
+        assert_eq!(reply.status(), status, "{week}");
+        let body: Value = reply.json().await.unwrap();
+        assert_eq!(body["code"], code, "{body}");
+    }
+
+    let report = |flags: &[&str]| {
+        deployment.run("devtrail", &[&["metrics", "report", "ada"], flags].concat())
+    };
+    let printed = report(&["-o", "-"]);
+    assert_eq!(
+        String::from_utf8(printed.stdout).unwrap(),
+        page,
+        "the newest week, the same page"
+    );
+    let file = deployment.path("report.html");
+    let path = file.display().to_string();
+    for note in ["first", "second"] {
+        let output = report(&["--week", "2026-W09", "-o", &path, "--note", note]);
+        assert!(output.status.success(), "{}", stderr_of(&output));
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(
+            said,
+            format!("wrote the report of ada, week 2026-W09, to {path}\n")
+        );
+        let written = std::fs::read_to_string(&file).unwrap();
+        assert!(
+            written.contains(&format!("</strong>{note}</p>")),
+            "{written}"
+        );
+    }
+    std::fs::write(&file, "mine").unwrap();
+    let refused = report(&["-o", &path]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        stderr_of(&refused).contains("Name another file"),
+        "{}",
+        stderr_of(&refused)
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+    let none = report(&["--week", "2026-W20", "-o", "-"]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(
+        stderr_of(&none).contains("has some is 2026-W10"),
+        "{}",
+        stderr_of(&none)
+    );
+    for bad in ["2026-W54", "2026-W1", "abc"] {
+        let output = report(&["--week", bad]);
+        assert_eq!(output.status.code(), Some(2), "{bad}");
+        assert!(stderr_of(&output).contains(bad), "{}", stderr_of(&output));
+    }
+}
+
 /// Contract: metrics.timeout, commands.developers-idle
 async fn a_timeout_that_is_set_counts_for_all_days(engine: Engine) {
     let (mut deployment, client) = Deployment::running(engine).await;
@@ -351,6 +556,7 @@ harness::on_both_stores!(
     work_is_told_by_hour_day_week_and_session,
     filters_answer_from_the_same_counts,
     a_day_is_explained_to_the_second,
+    a_week_is_a_page_with_the_numbers_of_its_metrics,
     metrics_are_shown_by_what_they_are_of,
     a_timeout_that_is_set_counts_for_all_days,
 );

@@ -23,6 +23,10 @@ async fn each_route_needs_its_scope_and_names_it() {
                 "metrics:read",
                 client.get_with_key("/v1/metrics/daily").await,
             ),
+            (
+                "metrics:read",
+                client.get_with_key("/v1/reports/week/2026-W10").await,
+            ),
         ];
         for (needed, reply) in replies {
             let status = reply.status().as_u16();

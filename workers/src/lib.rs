@@ -19,6 +19,7 @@ pub mod ownership;
 pub mod persist;
 mod present_streams;
 pub mod query_responder;
+pub mod report;
 mod retention;
 mod role;
 mod settings;

@@ -7,6 +7,9 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 /// Characters of ids: 0x21 to 0x7E, at most 128.
 const ID: &str = "^[!-~]{1,128}$";
 
+/// How weeks are written; not every year has a 53rd.
+const WEEK: &str = "^[0-9]{4}-W(0[1-9]|[1-4][0-9]|5[0-3])$";
+
 const CONTENT_ENCODING: &str = "How the body is compressed; in any case of letters. `x-gzip` is gzip, an empty value \
     identity.";
 
@@ -78,6 +81,11 @@ parameters! {
     /// Of `GET /v1/metrics/daily/{day}/explain`.
     ExplainedDay: [
         ("path", "day", json!({"type": "string", "format": "date"}), "A local day."),
+    ];
+    /// Of `GET /v1/reports/week/{week}`.
+    ReportedWeek: [
+        ("path", "week", json!({"type": "string", "pattern": WEEK, "examples": ["2026-W10"]}),
+            "A week of ISO 8601, from Monday to Sunday."),
     ];
     /// Of `GET /v1/sessions`.
     SessionParameters: [

@@ -53,6 +53,10 @@ refusals! {
     ExplainRefusals: [
         InvalidParameter, Unauthenticated, ScopeMissing, NotFound, RateLimited, StreamUnavailable, StoreUnavailable,
     ];
+    /// Of `GET /v1/reports/week/{week}`.
+    ReportRefusals: [
+        InvalidParameter, Unauthenticated, ScopeMissing, NotFound, RateLimited, StreamUnavailable, StoreUnavailable,
+    ];
     /// Of the routes of metrics.
     MetricsRefusals: [
         InvalidParameter, Unauthenticated, ScopeMissing, RateLimited, StreamUnavailable, StoreUnavailable,

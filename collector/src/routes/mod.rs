@@ -8,6 +8,7 @@ mod near_miss;
 mod openapi_document;
 mod prometheus;
 mod query_string;
+mod reports;
 mod schemas;
 mod wakatime;
 
@@ -60,6 +61,7 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(route!(metrics::weekly))
         .routes(route!(metrics::sessions))
         .routes(route!(metrics::explain))
+        .routes(route!(reports::week))
         .routes(route!(schemas::list))
         .routes(route!(schemas::one))
         .routes(route!(openapi_document::get))

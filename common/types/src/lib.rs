@@ -23,3 +23,4 @@ pub mod severity;
 pub mod stream;
 pub mod time;
 pub mod verdict;
+pub mod week;

@@ -13,6 +13,7 @@ use crate::job::{BatchState, JobKind};
 use crate::stream::StreamIncarnation;
 use crate::time::Micros;
 use crate::verdict::{Counts, Exception};
+use crate::week::Week;
 
 /// Subject of [`BatchQuery`]; answered by the persist workers.
 pub const BATCH: &str = "devtrail.query.batch";
@@ -26,6 +27,8 @@ pub const EXPLAIN: &str = "devtrail.query.explain";
 pub const TOTALS: &str = "devtrail.query.totals";
 /// Subject of [`HeartbeatsQuery`]; answered by the aggregate workers.
 pub const HEARTBEATS: &str = "devtrail.query.heartbeats";
+/// Subject of [`ReportQuery`]; answered by the aggregate workers.
+pub const REPORT: &str = "devtrail.query.report";
 /// Subject of [`ResendNote`]; recorded by the persist workers.
 pub const RESEND_NOTES: &str = "devtrail.note.duplicate";
 /// Subject of a [`DecisionRequest`] before a dead letter is redriven; recorded by the persist workers.
@@ -149,6 +152,16 @@ pub struct ExplainQuery {
     pub developer: String,
     /// The local day, `YYYY-MM-DD`.
     pub day: String,
+}
+
+/// A developer's week as a page. Answered with HTML, or null if the week has no metrics.
+///
+/// The page is bounded, whatever the week holds, so that it fits into a message of NATS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportQuery {
+    /// The developer's id.
+    pub developer: String,
+    pub week: Week,
 }
 
 /// A day's active time, from its beginning to its end.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use store::StoredCounts;
 
 use super::local_hour::LocalHour;
 use super::tally::is_default;
@@ -26,6 +27,15 @@ pub struct DayCounts {
 }
 
 impl DayCounts {
+    /// As they are stored.
+    ///
+    /// # Errors
+    /// Returns the defect, named by its day, if what was computed cannot be read.
+    pub fn read(stored: &StoredCounts) -> Result<Self, String> {
+        serde_json::from_str(&stored.counts)
+            .map_err(|error| format!("the counts of {} cannot be read: {error}", stored.day))
+    }
+
     /// Of the stretches of the day's look-back, in their order. `idle` is the developer's timeout in milliseconds.
     pub fn fold<'a>(
         day: &str,

@@ -66,95 +66,95 @@ impl<'a> Counted<'a> {
 /// The metrics of some hours. Defined for users in `docs/metrics.md`.
 #[derive(Debug, Serialize)]
 pub struct Metrics {
-    active_seconds: i64,
-    active_minutes: i64,
-    active_ms: i64,
-    events: u64,
-    events_by_type: BTreeMap<String, u64>,
-    edits: u64,
-    saves: u64,
-    files: u64,
-    commits: u64,
-    pushes: u64,
-    branch_switches: u64,
-    project_switches: u64,
-    commands: u64,
-    lines_added: u64,
-    lines_removed: u64,
-    chars_added: u64,
-    chars_removed: u64,
-    commit_lines_added: u64,
-    commit_lines_removed: u64,
-    builds: BTreeMap<String, u64>,
-    build_ms: u64,
-    test_runs: BTreeMap<String, u64>,
-    test_ms: u64,
-    tests: Tests,
-    debugging: Debugging,
-    ai: Ai,
-    human: Written,
-    late_night_seconds: i64,
-    weekend_seconds: i64,
-    languages: Vec<Share>,
-    projects: Vec<Share>,
-    editors: Vec<Share>,
+    pub(crate) active_seconds: i64,
+    pub(crate) active_minutes: i64,
+    pub(crate) active_ms: i64,
+    pub(crate) events: u64,
+    pub(crate) events_by_type: BTreeMap<String, u64>,
+    pub(crate) edits: u64,
+    pub(crate) saves: u64,
+    pub(crate) files: u64,
+    pub(crate) commits: u64,
+    pub(crate) pushes: u64,
+    pub(crate) branch_switches: u64,
+    pub(crate) project_switches: u64,
+    pub(crate) commands: u64,
+    pub(crate) lines_added: u64,
+    pub(crate) lines_removed: u64,
+    pub(crate) chars_added: u64,
+    pub(crate) chars_removed: u64,
+    pub(crate) commit_lines_added: u64,
+    pub(crate) commit_lines_removed: u64,
+    pub(crate) builds: BTreeMap<String, u64>,
+    pub(crate) build_ms: u64,
+    pub(crate) test_runs: BTreeMap<String, u64>,
+    pub(crate) test_ms: u64,
+    pub(crate) tests: Tests,
+    pub(crate) debugging: Debugging,
+    pub(crate) ai: Ai,
+    pub(crate) human: Written,
+    pub(crate) late_night_seconds: i64,
+    pub(crate) weekend_seconds: i64,
+    pub(crate) languages: Vec<Share>,
+    pub(crate) projects: Vec<Share>,
+    pub(crate) editors: Vec<Share>,
     /// What is not kept by project, language and editor: left out when one of them is asked for.
     #[serde(flatten)]
-    whole: Option<Whole>,
+    pub(crate) whole: Option<Whole>,
 }
 
 /// Metrics of all of a developer's work only.
 #[derive(Debug, Serialize)]
-struct Whole {
-    machines: Vec<Share>,
-    operating_systems: Vec<Share>,
-    categories: Vec<Share>,
-    branches: Vec<Share>,
+pub(crate) struct Whole {
+    pub(crate) machines: Vec<Share>,
+    pub(crate) operating_systems: Vec<Share>,
+    pub(crate) categories: Vec<Share>,
+    pub(crate) branches: Vec<Share>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sessions: Option<usize>,
+    pub(crate) sessions: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    longest_session_seconds: Option<i64>,
-    first_at: Option<String>,
-    last_at: Option<String>,
+    pub(crate) longest_session_seconds: Option<i64>,
+    pub(crate) first_at: Option<String>,
+    pub(crate) last_at: Option<String>,
 }
 
 /// Runs of a debugger that ended.
 #[derive(Debug, Serialize)]
-struct Debugging {
-    count: u64,
+pub(crate) struct Debugging {
+    pub(crate) count: u64,
     /// For how long, as far as their events tell.
-    ms: u64,
+    pub(crate) ms: u64,
 }
 
 /// What an AI suggested, and what came of it.
 #[derive(Debug, Serialize)]
-struct Ai {
-    suggestions: BTreeMap<String, u64>,
+pub(crate) struct Ai {
+    pub(crate) suggestions: BTreeMap<String, u64>,
     #[serde(flatten)]
-    written: Written,
+    pub(crate) written: Written,
 }
 
 /// Lines and characters written.
 #[derive(Debug, Clone, Copy, Serialize)]
-struct Written {
-    lines: u64,
-    chars: u64,
+pub(crate) struct Written {
+    pub(crate) lines: u64,
+    pub(crate) chars: u64,
 }
 
 /// What a language, project or the like had of the time.
 #[derive(Debug, Serialize)]
-struct Share {
+pub(crate) struct Share {
     /// The name to show; a project's is as its owner wrote it.
-    name: String,
+    pub(crate) name: String,
     /// What filters and sums know a project by.
     #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
+    pub(crate) key: Option<String>,
     /// Active time, rounded down.
-    seconds: i64,
+    pub(crate) seconds: i64,
     /// Active time: these add up to the whole.
-    ms: i64,
+    pub(crate) ms: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    commits: Option<u64>,
+    pub(crate) commits: Option<u64>,
 }
 
 impl MetricsFilter {
@@ -276,6 +276,12 @@ impl Metrics {
             whole: filter.is_all().then(|| Whole::of(counted)),
             events_by_type: sum.events,
         }
+    }
+
+    /// Whether anything was counted: a day keeps its row when all its events have moved to others.
+    #[must_use]
+    pub fn has_anything(&self) -> bool {
+        self.events > 0 || self.active_ms > 0 || self.commits > 0
     }
 }
 

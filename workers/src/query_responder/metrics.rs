@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
-use jiff::{ToSpan, civil::Weekday};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use store::{StoredCounts, StoredDay};
@@ -12,6 +11,7 @@ use types::query::{
     WeekReply,
 };
 use types::time::{MILLISECOND, SECOND};
+use types::week::Week;
 
 use crate::aggregate::{
     Counted, DayCounts, Metrics, MetricsFilter, SHOWN_UNKNOWN, Session, UNKNOWN, shown_name,
@@ -28,11 +28,10 @@ impl ReadDay {
     /// # Errors
     /// Returns the defect, named by its day, if what was computed cannot be read.
     fn of(stored: StoredCounts) -> Result<Self, String> {
-        let day = stored.day;
-        match serde_json::from_str(&stored.counts) {
-            Ok(counts) => Ok(Self { day, counts }),
-            Err(error) => Err(format!("the counts of {day} cannot be read: {error}")),
-        }
+        Ok(Self {
+            counts: DayCounts::read(&stored)?,
+            day: stored.day,
+        })
     }
 }
 
@@ -134,7 +133,7 @@ pub fn hours(stored: Vec<StoredCounts>, query: &MetricsQuery) -> Result<Vec<Hour
 /// Returns the defect, named by its day, if what was computed cannot be read.
 pub fn weeks(stored: Vec<StoredCounts>, query: &MetricsQuery) -> Result<Vec<WeekReply>, String> {
     let filter = filter(query);
-    let mut weeks: BTreeMap<Date, Vec<ReadDay>> = BTreeMap::new();
+    let mut weeks: BTreeMap<Week, Vec<ReadDay>> = BTreeMap::new();
     for stored in stored {
         let read = ReadDay::of(stored)?;
         if read.counts.is_empty() {
@@ -142,16 +141,14 @@ pub fn weeks(stored: Vec<StoredCounts>, query: &MetricsQuery) -> Result<Vec<Week
         }
         let date: Date = (read.day.parse())
             .map_err(|error| format!("the day {:?} is no date: {error}", read.day))?;
-        weeks.entry(monday(date)).or_default().push(read);
+        weeks.entry(Week::of(date)).or_default().push(read);
     }
-    let reply = |(monday, days): (Date, Vec<ReadDay>)| {
-        let sunday = monday.saturating_add(6.days()).to_string();
+    let reply = |(week, days): (Week, Vec<ReadDay>)| {
         let counted = Counted::days(days.iter().map(|day| &day.counts));
-        let week = monday.iso_week_date();
         WeekReply {
-            week: format!("{}-W{:02}", week.year(), week.week()),
-            from: monday.to_string().max(query.from.clone()),
-            to: sunday.min(query.to.clone()),
+            week: week.to_string(),
+            from: week.monday().to_string().max(query.from.clone()),
+            to: week.sunday().to_string().min(query.to.clone()),
             days: days.iter().filter(|day| has_events(&day.counts)).count(),
             metrics: members(&Metrics::of(&counted, &filter)),
         }
@@ -204,12 +201,6 @@ fn projects(session: &Session, names: &BTreeMap<String, String>) -> Vec<SessionP
         }
     };
     times.into_iter().map(project).collect()
-}
-
-/// The Monday of a day's week.
-fn monday(date: Date) -> Date {
-    let after = date.weekday().since(Weekday::Monday);
-    date.saturating_sub(i64::from(after).days())
 }
 
 /// Whether the day has events of its own, and not only time that passed into it.

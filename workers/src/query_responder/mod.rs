@@ -21,12 +21,13 @@ use types::audit::Step;
 use types::id::{BatchRef, MessageIdentity};
 use types::query::{
     BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, EXPLAIN, ExplainQuery, HEARTBEATS, METRICS,
-    MetricsQuery, Period, RESEND_NOTES, ResendNote, SESSIONS, SessionsQuery, StoredReply,
-    SubmissionReply, TOTALS,
+    MetricsQuery, Period, REPORT, RESEND_NOTES, ReportQuery, ResendNote, SESSIONS, SessionsQuery,
+    StoredReply, SubmissionReply, TOTALS,
 };
 use types::stream::StreamIncarnation;
 
 use crate::aggregate::explain_stored;
+use crate::report;
 use responder::{QueryFailure, Responder, read};
 
 /// Queries in flight at once; more wait in NATS's client.
@@ -103,7 +104,7 @@ pub async fn dead_letters<S: Persist + DeadLetters + Clone>(
     tokio::join!(redriven, dropped);
 }
 
-/// Replies to [`MetricsQuery`] and [`SessionsQuery`] until the process stops.
+/// Replies to [`MetricsQuery`], [`SessionsQuery`] and [`ReportQuery`] until the process stops.
 pub async fn metrics<S: QueryReads + Clone>(
     client: Client,
     store: S,
@@ -147,9 +148,18 @@ pub async fn metrics<S: QueryReads + Clone>(
         let found = found.await;
         responder.reply(message, found).await;
     };
+    let reports = async |message: Message| {
+        let found = async {
+            let ReportQuery { developer, week } = read(&message)?;
+            Ok(report::stored_page(&store, developer, week, None).await?)
+        };
+        let found = found.await;
+        responder.reply(message, found).await;
+    };
     let replies = responder.each(METRICS, QUERIES, reply);
     let sessions = responder.each(SESSIONS, QUERIES, sessions);
-    tokio::join!(replies, sessions);
+    let reports = responder.each(REPORT, QUERIES, reports);
+    tokio::join!(replies, sessions, reports);
 }
 
 /// Replies to what reads much, until the process stops: [`ExplainQuery`],

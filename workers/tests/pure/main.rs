@@ -9,4 +9,5 @@ mod normalized;
 mod oracle;
 mod real;
 mod redacted;
+mod report;
 mod windows;
