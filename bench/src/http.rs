@@ -55,11 +55,11 @@ impl HttpPool {
         }
     }
 
-    /// Gets a path, whose reply must be 200.
+    /// Gets a path, whose reply must be 200; gives the length of its body.
     ///
     /// # Errors
     /// If the connection breaks, or the status is another.
-    pub async fn get(&self, path: &str, key: &str) -> anyhow::Result<()> {
+    pub async fn get(&self, path: &str, key: &str) -> anyhow::Result<usize> {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {key}\r\n\r\n",
             self.address
@@ -67,7 +67,7 @@ impl HttpPool {
         let reply = self.exchange(request.as_bytes()).await?;
         let text = || String::from_utf8_lossy(&reply.body).into_owned();
         ensure!(reply.status == 200, "{path}: {} {}", reply.status, text());
-        Ok(())
+        Ok(reply.body.len())
     }
 
     /// Sends a request, and reads the reply.

@@ -23,6 +23,13 @@ pub struct WholePipe {
     keys: BTreeMap<String, String>,
 }
 
+/// What a reply was like.
+pub struct ReadReply {
+    pub took: Duration,
+    /// The length of its body.
+    pub bytes: usize,
+}
+
 impl WholePipe {
     /// Starts it. Its developers are `dev-0`, `dev-1` … as those of [`crate::workday::Workdays`].
     ///
@@ -59,14 +66,17 @@ impl WholePipe {
 }
 
 impl WholePipe {
-    /// Gets a path as this developer; gives how long the reply took.
+    /// Gets a path as this developer.
     ///
     /// # Errors
     /// If the reply is no 200.
-    pub async fn get(&self, path: &str, developer: &str) -> anyhow::Result<Duration> {
+    pub async fn get(&self, path: &str, developer: &str) -> anyhow::Result<ReadReply> {
         let start = Instant::now();
-        self.pool.get(path, &self.keys[developer]).await?;
-        Ok(start.elapsed())
+        let bytes = self.pool.get(path, &self.keys[developer]).await?;
+        Ok(ReadReply {
+            took: start.elapsed(),
+            bytes,
+        })
     }
 }
 

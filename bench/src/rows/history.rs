@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::time::Instant;
 
 use harness::Engine;
+use jiff::civil::Date;
+use types::week::Week;
 
 use crate::encode::publish_all;
 use crate::one_by_one::complete_each;
@@ -44,6 +46,17 @@ struct ReadTimes {
     route: &'static str,
     p50: f64,
     p99: f64,
+    /// The length of the last reply.
+    bytes: usize,
+}
+
+/// The page of a week.
+const REPORT: &str = "/v1/reports/week/{week}";
+
+/// The week of a day.
+fn week(day: &str) -> String {
+    let day: Date = day.parse().expect("a day of the load is a date");
+    Week::of(day).to_string()
 }
 
 /// Requests to each route.
@@ -51,7 +64,7 @@ const READS: usize = 200;
 /// A route, and what it is called with for the first and the last day of a week.
 type Route = (&'static str, fn(&str, &str) -> String);
 /// What is asked for.
-const ROUTES: [Route; 5] = [
+const ROUTES: [Route; 6] = [
     ("/v1/metrics/daily", |from, to| {
         format!("?from={from}&to={to}")
     }),
@@ -63,6 +76,7 @@ const ROUTES: [Route; 5] = [
     }),
     ("/v1/sessions", |from, to| format!("?from={from}&to={to}")),
     ("/v1/metrics/daily/{day}/explain", |_, to| to.to_owned()),
+    (REPORT, |from, _| week(from)),
 ];
 
 /// What a batch cost.
@@ -134,7 +148,12 @@ fn rows(costs: &[JobCost]) -> Vec<BenchRow> {
 fn read_rows(cost: &JobCost) -> Vec<BenchRow> {
     let after = figure(cost.events as f64);
     let rows = cost.reads.iter().map(|read| {
-        let ReadTimes { route, p50, p99 } = read;
+        let ReadTimes {
+            route,
+            p50,
+            p99,
+            bytes,
+        } = read;
         let what = |name: &str| format!("{name} of GET {route}, a week after {after} events");
         // What a day is made of is read from its events.
         let p99 = BenchRow::new(what("p99"), "ms", Spread::of([*p99]));
@@ -142,7 +161,10 @@ fn read_rows(cost: &JobCost) -> Vec<BenchRow> {
             true => p99,
             false => p99.reach(Reach::AtMost(20.0)),
         };
-        [BenchRow::new(what("p50"), "ms", Spread::of([*p50])), p99]
+        let page = (*route == REPORT)
+            .then(|| BenchRow::new(what("size"), "bytes", Spread::of([*bytes as f64])));
+        let times = [BenchRow::new(what("p50"), "ms", Spread::of([*p50])), p99];
+        times.into_iter().chain(page)
     });
     rows.flatten().collect()
 }
@@ -202,18 +224,25 @@ impl LongHistory {
         let (from, to) = (date(last.saturating_sub(6)), date(last));
         let mut reads = Vec::new();
         for (route, query) in ROUTES {
-            let path = match route.split_once("{day}") {
+            let parameter = ["{day}", "{week}"]
+                .into_iter()
+                .find_map(|name| route.split_once(name));
+            let path = match parameter {
                 Some((before, after)) => format!("{before}{}{after}", query(&from, &to)),
                 None => format!("{route}{}", query(&from, &to)),
             };
+            let mut bytes = 0;
             let mut took = Vec::with_capacity(times);
             for _ in 0..times {
-                took.push(self.pipe.get(&path, "dev-0").await?);
+                let reply = self.pipe.get(&path, "dev-0").await?;
+                took.push(reply.took);
+                bytes = reply.bytes;
             }
             reads.push(ReadTimes {
                 route,
                 p50: millis(percentile(&took, 50)),
                 p99: millis(percentile(&took, 99)),
+                bytes,
             });
         }
         Ok(reads)
