@@ -44,6 +44,7 @@ Your own commits as metrics, from a second terminal in a git repository of yours
 
   {program} import git . --data {data}
   {program} metrics show me --data {data}
+  {program} metrics report me -o report.html --data {data}
 
 Or a first event:
 
