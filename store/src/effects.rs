@@ -28,9 +28,27 @@ pub struct NormalizedRow {
     pub project_name: Option<String>,
     /// Cleaned path.
     pub path: Option<String>,
+    /// Kind of activity.
+    pub category: Option<String>,
     /// The data's other members that differ, as a JSON object; null for one that the record leaves out. Of a whole
-    /// row all members.
+    /// row all members. Since version 3 also `editor` (compared with the data's, else the client's), `entity_type`,
+    /// `tool`, `duration_ms` and `secrets` (compared with the data's, else 0), which are fields of the record.
     pub data: Option<String>,
+}
+
+/// What the records of a batch have of its client, kept once for each (batch, version).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NormalizedClient {
+    pub batch: BatchRef,
+    /// The normalizer's version.
+    pub version: i32,
+    /// The editor of records whose events name none.
+    pub editor: Option<String>,
+    /// The version of that editor.
+    pub editor_version: Option<String>,
+    pub operating_system: Option<String>,
+    /// The machine's name.
+    pub machine: Option<String>,
 }
 
 /// A recomputed hour partial: replaces what was computed at a lower generation or version, or with something else.
@@ -103,7 +121,11 @@ pub struct RuleWindow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effects {
     /// Of normalize jobs.
-    Normalized(Vec<NormalizedRow>),
+    Normalized {
+        records: Vec<NormalizedRow>,
+        /// Of the records' batches, as far as they tell something.
+        clients: Vec<NormalizedClient>,
+    },
     /// Of aggregate jobs.
     Windows {
         /// Recomputed hours.

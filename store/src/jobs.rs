@@ -139,12 +139,25 @@ macro_rules! insert_records {
     ($rows:literal) => {
         concat!(
             "INSERT INTO normalized_records
-               (src, seq, ordinal, version, utc_offset, is_whole, language, project, project_name, path, data) ",
+               (src, seq, ordinal, version, utc_offset, is_whole, language, project, project_name, path, category,
+                data) ",
             $rows,
             " ON CONFLICT (src, seq, ordinal, version) DO UPDATE SET
               utc_offset = excluded.utc_offset, is_whole = excluded.is_whole, language = excluded.language,
               project = excluded.project, project_name = excluded.project_name, path = excluded.path,
-              data = excluded.data"
+              category = excluded.category, data = excluded.data"
+        )
+    };
+}
+/// Writes what records have of their batches' clients. `$rows` gives the rows.
+macro_rules! insert_clients {
+    ($rows:literal) => {
+        concat!(
+            "INSERT INTO normalized_clients (src, seq, version, editor, editor_version, operating_system, machine) ",
+            $rows,
+            " ON CONFLICT (src, seq, version) DO UPDATE SET
+              editor = excluded.editor, editor_version = excluded.editor_version,
+              operating_system = excluded.operating_system, machine = excluded.machine"
         )
     };
 }
@@ -206,4 +219,7 @@ macro_rules! insert_alerts {
         )
     };
 }
-pub(crate) use {insert_alerts, insert_days, insert_partials, insert_records, insert_rule_windows};
+pub(crate) use {
+    insert_alerts, insert_clients, insert_days, insert_partials, insert_records,
+    insert_rule_windows,
+};

@@ -46,7 +46,9 @@ pub use alert_outbox::{AlertOutbox, AlertRevision, PublishedRevision};
 pub use attempts::{Attempt, Attempts, MessageKey, Recovery, StoredAttempt};
 pub use dead_letters::{DeadLetterDecision, DeadLetters};
 pub use decoded_batch::{AdmittedEvent, DecodedBatch, RefusedEvent, StoredFrom};
-pub use effects::{DayRow, Effects, Finding, JobDone, NormalizedRow, PartialRow, RuleWindow};
+pub use effects::{
+    DayRow, Effects, Finding, JobDone, NormalizedClient, NormalizedRow, PartialRow, RuleWindow,
+};
 pub use error::StoreError;
 pub use history::{AuditEntry, Clue, History};
 pub use hours::{ChangedSpan, HourRange, TimeSpan};

@@ -218,37 +218,76 @@ CREATE TABLE normalized_records (
   -- Compared with the data's project.
   project_name TEXT,
   path         TEXT,
+  category     TEXT,
   -- Other members of the data that the record has otherwise, as a JSON object; null if it leaves one out.
-  -- Of a whole record all members.
+  -- Of a whole record all members. Since version 3 also fields that the record has otherwise than the event's data.
   data         TEXT,
   PRIMARY KEY (src, seq, ordinal, version)
 );
 
--- The records whole, each read beside its event. OFFSET 0: the event is read once, not for each of its members.
+-- What the records of a batch have of its client: the same for all of them, kept once. No row if it tells nothing.
+CREATE TABLE normalized_clients (
+  src              BIGINT NOT NULL,
+  seq              BIGINT NOT NULL,
+  version          INTEGER NOT NULL,
+  -- A record that names no editor in its event's data or its own has this one.
+  editor           TEXT,
+  -- Of that editor only.
+  editor_version   TEXT,
+  operating_system TEXT,
+  machine          TEXT,
+  PRIMARY KEY (src, seq, version)
+);
+
+-- The records whole, each read beside its event and its batch's client. Fields that came with version 3 are null in
+-- records of earlier versions, whose data has those members. OFFSET 0: the event is read once, not for each of its
+-- members.
 CREATE VIEW normalized AS
 SELECT r.developer, r.event_id, r.version, r.src, r.seq, r.ordinal, r.type, r.effective_at, r.local_time, r.local_day,
        r.language, r.project,
        jsonb_build_object('event_id', r.event_id, 'type', r.type, 'at', r.effective_at, 'local_time', r.local_time,
          'offset', r.utc_offset, 'local_day', r.local_day, 'language', r.language, 'project', r.project,
-         'project_name', r.project_name, 'path', r.path, 'data', (
+         'project_name', r.project_name, 'path', r.path, 'editor', r.editor,
+         'editor_version', CASE WHEN r.editor = to_jsonb(r.client_editor) THEN r.editor_version END,
+         'operating_system', r.operating_system, 'machine', r.machine, 'category', r.category,
+         'entity_type', r.entity_type, 'tool', r.tool, 'duration_ms', r.duration_ms, 'secrets', r.secrets,
+         'data', (
            SELECT coalesce(jsonb_object_agg(m.key, m.value), '{}') FROM (
              SELECT s.key, s.value FROM jsonb_each(r.sent) s
              WHERE s.key NOT IN ('language', 'project', 'path') AND NOT coalesce(r.data ? s.key, false)
+               AND (r.version < 3
+                 OR s.key NOT IN ('category', 'editor', 'entity_type', 'tool', 'duration_ms', 'secrets'))
              UNION ALL
              SELECT c.key, c.value FROM jsonb_each(r.data) c
-             WHERE c.value <> 'null' OR r.is_whole = 1) m))::text AS record
+             WHERE (c.value <> 'null' OR r.is_whole = 1)
+               AND (r.version < 3
+                 OR c.key NOT IN ('editor', 'entity_type', 'tool', 'duration_ms', 'secrets'))) m))::text AS record
 FROM (
   SELECT e.*, n.version, n.utc_offset, n.is_whole, n.data::jsonb AS data, s.sent,
     CASE WHEN n.language IS NULL THEN s.sent ->> 'language' ELSE nullif(n.language, '') END AS language,
     CASE WHEN n.project IS NULL THEN s.sent ->> 'project' ELSE nullif(n.project, '') END AS project,
     CASE WHEN n.project_name IS NULL THEN s.sent ->> 'project' ELSE nullif(n.project_name, '') END AS project_name,
     CASE WHEN n.path IS NULL THEN s.sent ->> 'path' ELSE nullif(n.path, '') END AS path,
+    CASE WHEN n.version < 3 THEN NULL WHEN n.category IS NULL THEN s.sent ->> 'category'
+      ELSE nullif(n.category, '') END AS category,
+    CASE WHEN n.version < 3 THEN NULL WHEN n.data::jsonb ? 'editor' THEN n.data::jsonb -> 'editor'
+      ELSE coalesce(nullif(s.sent -> 'editor', 'null'), to_jsonb(c.editor)) END AS editor,
+    CASE WHEN n.version < 3 THEN NULL WHEN n.data::jsonb ? 'entity_type' THEN n.data::jsonb -> 'entity_type'
+      ELSE s.sent -> 'entity_type' END AS entity_type,
+    CASE WHEN n.version < 3 THEN NULL WHEN n.data::jsonb ? 'tool' THEN n.data::jsonb -> 'tool'
+      ELSE s.sent -> 'tool' END AS tool,
+    CASE WHEN n.version < 3 THEN NULL WHEN n.data::jsonb ? 'duration_ms' THEN n.data::jsonb -> 'duration_ms'
+      ELSE s.sent -> 'duration_ms' END AS duration_ms,
+    CASE WHEN n.version < 3 THEN NULL WHEN n.data::jsonb ? 'secrets' THEN n.data::jsonb -> 'secrets'
+      ELSE coalesce(nullif(s.sent -> 'secrets', 'null'), '0') END AS secrets,
+    c.editor AS client_editor, c.editor_version, c.operating_system, c.machine,
     to_char(timestamp 'epoch' + (e.effective_at + n.utc_offset * 1000000::bigint) * interval '1 microsecond',
         'YYYY-MM-DD"T"HH24:MI:SS.US')
       || CASE WHEN n.utc_offset < 0 THEN '-' ELSE '+' END
       || to_char(abs(n.utc_offset) / 3600, 'FM00') || ':' || to_char(abs(n.utc_offset) / 60 % 60, 'FM00') AS local_time
   FROM normalized_records n
   JOIN events e ON e.src = n.src AND e.seq = n.seq AND e.ordinal = n.ordinal
+  LEFT JOIN normalized_clients c ON c.src = n.src AND c.seq = n.seq AND c.version = n.version
   CROSS JOIN LATERAL (
     SELECT CASE WHEN n.is_whole = 0 THEN convert_from(e.body, 'UTF8')::jsonb -> 'data' END AS sent OFFSET 0) s) r;
 

@@ -208,29 +208,54 @@ CREATE TABLE normalized_records (
   -- Compared with the data's project.
   project_name TEXT,
   path         TEXT,
+  category     TEXT,
   -- Other members of the data that the record has otherwise, as a JSON object; null if it leaves one out.
-  -- Of a whole record all members.
+  -- Of a whole record all members. Since version 3 also fields that the record has otherwise than the event's data.
   data         TEXT,
   PRIMARY KEY (src, seq, ordinal, version)
 ) STRICT, WITHOUT ROWID;
 
--- The records whole, each read beside its event.
+-- What the records of a batch have of its client: the same for all of them, kept once. No row if it tells nothing.
+CREATE TABLE normalized_clients (
+  src              INTEGER NOT NULL,
+  seq              INTEGER NOT NULL,
+  version          INTEGER NOT NULL,
+  -- A record that names no editor in its event's data or its own has this one.
+  editor           TEXT,
+  -- Of that editor only.
+  editor_version   TEXT,
+  operating_system TEXT,
+  machine          TEXT,
+  PRIMARY KEY (src, seq, version)
+) STRICT, WITHOUT ROWID;
+
+-- The records whole, each read beside its event and its batch's client. Fields that came with version 3 are null in
+-- records of earlier versions, whose data has those members.
 CREATE VIEW normalized AS
 SELECT r.developer, r.event_id, r.version, r.src, r.seq, r.ordinal, r.type, r.effective_at, r.local_time, r.local_day,
        r.language, r.project,
        json_object('event_id', r.event_id, 'type', r.type, 'at', r.effective_at, 'local_time', r.local_time,
          'offset', r.utc_offset, 'local_day', r.local_day, 'language', r.language, 'project', r.project,
-         'project_name', r.project_name, 'path', r.path, 'data', json((
+         'project_name', r.project_name, 'path', r.path, 'editor', r.editor,
+         'editor_version', CASE WHEN r.editor = r.client_editor THEN r.editor_version END,
+         'operating_system', r.operating_system, 'machine', r.machine, 'category', r.category,
+         'entity_type', r.entity_type, 'tool', r.tool, 'duration_ms', r.duration_ms, 'secrets', r.secrets,
+         'data', json((
            SELECT json_group_object(m.key, json(m.value)) FROM (
              SELECT s.key, CASE WHEN s.type IN ('true', 'false', 'null') THEN s.type
                  WHEN s.type IN ('object', 'array') THEN s.value ELSE json_quote(s.value) END AS value
              FROM json_each(r.sent) s
              WHERE s.key NOT IN ('language', 'project', 'path')
+               AND (r.version < 3
+                 OR s.key NOT IN ('category', 'editor', 'entity_type', 'tool', 'duration_ms', 'secrets'))
                AND s.key NOT IN (SELECT c.key FROM json_each(r.data) c)
              UNION ALL
              SELECT c.key, CASE WHEN c.type IN ('true', 'false', 'null') THEN c.type
                  WHEN c.type IN ('object', 'array') THEN c.value ELSE json_quote(c.value) END
-             FROM json_each(r.data) c WHERE c.type <> 'null' OR r.is_whole = 1) m))) AS record
+             FROM json_each(r.data) c
+             WHERE (c.type <> 'null' OR r.is_whole = 1)
+               AND (r.version < 3
+                 OR c.key NOT IN ('editor', 'entity_type', 'tool', 'duration_ms', 'secrets'))) m))) AS record
 FROM (
   SELECT e.*, json_extract(e.readable, '$.data') AS sent,
     CASE WHEN e.own_language IS NULL THEN json_extract(e.readable, '$.data.language')
@@ -241,15 +266,34 @@ FROM (
       ELSE nullif(e.own_project_name, '') END AS project_name,
     CASE WHEN e.own_path IS NULL THEN json_extract(e.readable, '$.data.path')
       ELSE nullif(e.own_path, '') END AS path,
+    CASE WHEN e.version < 3 THEN NULL WHEN e.own_category IS NULL THEN json_extract(e.readable, '$.data.category')
+      ELSE nullif(e.own_category, '') END AS category,
+    CASE WHEN e.version < 3 THEN NULL
+      WHEN json_type(e.data, '$.editor') IS NOT NULL THEN json_extract(e.data, '$.editor')
+      ELSE coalesce(json_extract(e.readable, '$.data.editor'), e.client_editor) END AS editor,
+    CASE WHEN e.version < 3 THEN NULL
+      WHEN json_type(e.data, '$.entity_type') IS NOT NULL THEN json_extract(e.data, '$.entity_type')
+      ELSE json_extract(e.readable, '$.data.entity_type') END AS entity_type,
+    CASE WHEN e.version < 3 THEN NULL
+      WHEN json_type(e.data, '$.tool') IS NOT NULL THEN json_extract(e.data, '$.tool')
+      ELSE json_extract(e.readable, '$.data.tool') END AS tool,
+    CASE WHEN e.version < 3 THEN NULL
+      WHEN json_type(e.data, '$.duration_ms') IS NOT NULL THEN json_extract(e.data, '$.duration_ms')
+      ELSE json_extract(e.readable, '$.data.duration_ms') END AS duration_ms,
+    CASE WHEN e.version < 3 THEN NULL
+      WHEN json_type(e.data, '$.secrets') IS NOT NULL THEN json_extract(e.data, '$.secrets')
+      ELSE coalesce(json_extract(e.readable, '$.data.secrets'), 0) END AS secrets,
     strftime('%Y-%m-%dT%H:%M:%S', e.effective_at / 1000000 + e.utc_offset, 'unixepoch')
       || printf('.%06d%s%02d:%02d', e.effective_at % 1000000, CASE WHEN e.utc_offset < 0 THEN '-' ELSE '+' END,
         abs(e.utc_offset) / 3600, abs(e.utc_offset) / 60 % 60) AS local_time
   FROM (
     SELECT e.*, n.version, n.utc_offset, n.is_whole, n.data, n.language AS own_language, n.project AS own_project,
-      n.project_name AS own_project_name, n.path AS own_path,
+      n.project_name AS own_project_name, n.path AS own_path, n.category AS own_category, c.editor AS client_editor,
+      c.editor_version, c.operating_system, c.machine,
       CASE WHEN n.is_whole = 0 THEN CAST(e.body AS TEXT) END AS readable
     FROM normalized_records n
-    JOIN events e ON e.src = n.src AND e.seq = n.seq AND e.ordinal = n.ordinal) e) r;
+    JOIN events e ON e.src = n.src AND e.seq = n.seq AND e.ordinal = n.ordinal
+    LEFT JOIN normalized_clients c ON c.src = n.src AND c.seq = n.seq AND c.version = n.version) e) r;
 
 -- What the events of one UTC hour come to for one kind of job: one row an hour, its body folds segments of the
 -- hour (docs/decisions/0004-one-partial-row-an-hour.md, 0012-an-hour-knows-what-changed.md). made_with: what else

@@ -335,11 +335,14 @@ impl FinishJobs {
         let batches = self.jobs.iter().map(|done| done.job.body.batch);
         let mut locked = None;
         match &self.effects {
-            Effects::Normalized(given) => {
+            Effects::Normalized { records, clients } => {
                 // Records go by locked batches. One lock for them and for the masks: two would be taken in two orders.
-                let with_records = given.iter().map(|record| record.at.batch());
-                let early = batches::lock(tx, with_records.chain(batches.clone())).await?;
-                records::write(tx, given, &early).await?;
+                let with_records = records.iter().map(|record| record.at.batch());
+                let with_clients = clients.iter().map(|client| client.batch);
+                let touched = with_records.chain(with_clients).chain(batches.clone());
+                let early = batches::lock(tx, touched).await?;
+                records::write(tx, records, &early).await?;
+                records::write_clients(tx, clients).await?;
                 locked = Some(early);
             }
             Effects::Windows { partials, days } => {

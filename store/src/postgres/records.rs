@@ -12,8 +12,8 @@ use super::batches::{self, LockedBatch};
 use super::error::TransactionError;
 use super::newest::newest;
 use super::statements::{column, execute, list};
-use crate::effects::NormalizedRow;
-use crate::jobs::insert_records;
+use crate::effects::{NormalizedClient, NormalizedRow};
+use crate::jobs::{insert_clients, insert_records};
 use crate::row::event_ref;
 
 /// Events that still hold the reference of one of these batches, by way of the batch's developer.
@@ -25,7 +25,10 @@ const HELD: &str = "SELECT e.src, e.seq, e.ordinal
       WHERE developer = b.developer AND src = k.src AND seq = k.seq ORDER BY src, seq, ordinal OFFSET 0) e";
 const INSERT_RECORDS: &str = insert_records!(
     "SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::integer[], $6::integer[],
-       $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])"
+       $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])"
+);
+const INSERT_CLIENTS: &str = insert_clients!(
+    "SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[])"
 );
 /// Of every version.
 const DELETE_RECORDS: &str = "DELETE FROM normalized_records n
@@ -62,7 +65,34 @@ pub async fn write(
             &column(&given, |record| record.project.as_deref()),
             &column(&given, |record| record.project_name.as_deref()),
             &column(&given, |record| record.path.as_deref()),
+            &column(&given, |record| record.category.as_deref()),
             &column(&given, |record| record.data.as_deref()),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Writes what records have of their batches' clients; the batches are locked.
+pub async fn write_clients(
+    tx: &Transaction<'_>,
+    given: &[NormalizedClient],
+) -> Result<(), TransactionError> {
+    if given.is_empty() {
+        return Ok(());
+    }
+    let given = newest(given, |client| (client.batch, client.version), |_, _| true);
+    execute(
+        tx,
+        INSERT_CLIENTS,
+        &[
+            &column(&given, |client| client.batch.src),
+            &column(&given, |client| client.batch.seq as i64),
+            &column(&given, |client| client.version),
+            &column(&given, |client| client.editor.as_deref()),
+            &column(&given, |client| client.editor_version.as_deref()),
+            &column(&given, |client| client.operating_system.as_deref()),
+            &column(&given, |client| client.machine.as_deref()),
         ],
     )
     .await?;

@@ -227,7 +227,10 @@ fn finish_jobs(
 ) -> Result<Vec<AlertRevision>, StoreError> {
     let mut revisions = Vec::new();
     match effects {
-        Effects::Normalized(rows) => records::write(connection, &rows)?,
+        Effects::Normalized { records, clients } => {
+            records::write(connection, &records)?;
+            records::write_clients(connection, &clients)?;
+        }
         Effects::Windows { partials, days } => {
             write_partials(connection, &partials)?;
             write_days(connection, &days)?;

@@ -6,15 +6,16 @@ use rusqlite::{Connection, params};
 use types::id::EventRef;
 
 use super::statements::{execute, list};
-use crate::effects::NormalizedRow;
+use crate::effects::{NormalizedClient, NormalizedRow};
 use crate::error::StoreError;
-use crate::jobs::insert_records;
+use crate::jobs::{insert_clients, insert_records};
 use crate::row::small_count;
 
 /// The places in a batch whose events still hold their reference.
 const HELD_ORDINALS: &str = "SELECT ordinal FROM events WHERE src = ?1 AND seq = ?2";
 const INSERT_RECORD: &str =
-    insert_records!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+    insert_records!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)");
+const INSERT_CLIENT: &str = insert_clients!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
 /// Of every version.
 const DELETE_RECORDS: &str =
     "DELETE FROM normalized_records WHERE src = ?1 AND seq = ?2 AND ordinal = ?3";
@@ -40,9 +41,30 @@ pub fn write(connection: &Connection, records: &[NormalizedRow]) -> Result<(), S
                 record.project,
                 record.project_name,
                 record.path,
+                record.category,
                 record.data
             ])?;
         }
+    }
+    Ok(())
+}
+
+/// Writes what records have of their batches' clients.
+pub fn write_clients(
+    connection: &Connection,
+    clients: &[NormalizedClient],
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(INSERT_CLIENT)?;
+    for client in clients {
+        statement.execute(params![
+            client.batch.src,
+            client.batch.seq as i64,
+            client.version,
+            client.editor,
+            client.editor_version,
+            client.operating_system,
+            client.machine
+        ])?;
     }
     Ok(())
 }

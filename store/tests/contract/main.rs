@@ -75,6 +75,8 @@ macro_rules! contract {
             windows::the_same_generation_is_written_again_only_by_newer_code
             windows::an_hours_part_for_a_day_that_was_left_never_comes_back
             records::a_record_is_written_once_for_each_version
+            records::a_record_of_an_earlier_version_stays_readable
+            records::records_of_a_batch_have_its_client_in_common
             records::a_superseded_reference_takes_its_records_with_it
             records::a_swap_beside_a_job_leaves_no_record_of_what_it_lost
             windows::superseding_reports_the_day_left_and_raises_both_hours

@@ -13,7 +13,7 @@ use crate::build::{Engine, H0, HOUR, T0, at, batch_of, event, event_at, fresh, i
 use crate::postgres::PostgresEngine;
 use crate::records::record;
 use crate::server;
-use crate::work::{computed, done, partial, replayed, stored};
+use crate::work::{self, computed, done, partial, replayed, stored};
 
 /// Overlapping batches of two developers: ids repeat within and between them, in other bytes and
 /// with other content, so that every group has candidates for ids of every other one.
@@ -149,7 +149,7 @@ async fn jobs_lock_their_batches_once_whichever_have_records() {
                 let jobs = bodies.iter().map(|body| replayed(JobKind::Normalize, body));
                 let own = (1..=BATCHES).filter(|seq| seq % 2 == process);
                 let records = own.map(|seq| record(event_at(src, seq, 0), version, "x"));
-                let effects = Effects::Normalized(records.collect());
+                let effects = work::records(records.collect());
                 start.wait().await;
                 store.finish_jobs(effects, jobs.collect()).await.unwrap();
             }
@@ -198,7 +198,7 @@ async fn jobs_read_no_history_with_plans_made_on_empty_tables() {
         job(&planned, at(src, 1), H0 + 1).await;
         let records = vec![record(event_at(src, 9000, 0), version, "x")];
         let jobs = vec![replayed(JobKind::Normalize, &first)];
-        let effects = Effects::Normalized(records);
+        let effects = work::records(records);
         planned.finish_jobs(effects, jobs).await.unwrap();
     }
     let stored = other.store_batches(batches).await.unwrap();
@@ -217,7 +217,7 @@ async fn jobs_read_no_history_with_plans_made_on_empty_tables() {
     let read = job(&planned, at(src, HOURS), H0 + HOURS as i64).await;
     assert_eq!(read, 2 * EVENTS as usize);
     let records = (0..EVENTS as u32).map(|ordinal| record(event_at(src, HOURS, ordinal), 1, "x"));
-    let effects = Effects::Normalized(records.collect());
+    let effects = work::records(records.collect());
     let jobs = vec![done(JobKind::Normalize, &body)];
     planned.finish_jobs(effects, jobs).await.unwrap();
     drop(planned);

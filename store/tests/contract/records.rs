@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestCaseResult;
-use store::{Effects, Jobs, NormalizedRow, Persist, StoredEvent};
+use serde_json::{Value, json};
+use store::{Effects, Jobs, NormalizedClient, NormalizedRow, Persist, StoredEvent};
 use types::id::{BatchRef, EventRef};
 use types::job::{JobBody, JobKind};
 
-use crate::build::{Engine, T0, at, batch, event, event_at, fresh, incarnation};
+use crate::build::{Engine, T0, at, batch, event, event_at, fresh, incarnation, sent};
 use crate::dump::Dump;
 use crate::order::{Scenario, for_each_scenario, scenarios};
-use crate::work::{done, replayed, stored};
+use crate::work::{self, done, replayed, stored};
 
 /// A record of the event at this place, as the normalizer's `version` gives it.
 pub fn record(at: EventRef, version: i32, path: &str) -> NormalizedRow {
@@ -25,6 +26,7 @@ pub fn record(at: EventRef, version: i32, path: &str) -> NormalizedRow {
         project: None,
         project_name: None,
         path: Some(path.to_owned()),
+        category: None,
         data: None,
     }
 }
@@ -42,7 +44,7 @@ async fn finish(engine: &impl Engine, body: &JobBody, records: Vec<NormalizedRow
     engine
         .store()
         .finish_jobs(
-            Effects::Normalized(records),
+            work::records(records),
             vec![replayed(JobKind::Normalize, body)],
         )
         .await
@@ -82,11 +84,179 @@ pub async fn a_record_is_written_once_for_each_version<E: Engine>() {
         ),
         (T0, "2026-03-01", "2026-03-01T01:00:00.000000+01:00")
     );
-    let whole: serde_json::Value = serde_json::from_str(first.text("record")).unwrap();
+    let whole: Value = serde_json::from_str(first.text("record")).unwrap();
     assert_eq!(
         (&whole["path"], &whole["data"]),
-        (&"better".into(), &serde_json::json!({"n": 1, "s": "ü"})),
+        (&"better".into(), &json!({"n": 1, "s": "ü"})),
         "the rest is read from the event"
+    );
+}
+
+/// The view's records of this version, in the order of their places.
+fn read_records(engine: &impl Engine, version: i64) -> Vec<Value> {
+    let dump = engine.dump();
+    let rows = dump.rows("normalized").iter();
+    let mut rows: Vec<_> = rows.filter(|row| row.int("version") == version).collect();
+    rows.sort_by_key(|row| row.at());
+    rows.into_iter()
+        .map(|row| serde_json::from_str(row.text("record")).unwrap())
+        .collect()
+}
+
+/// Only these members.
+fn only(record: &Value, members: &[&str]) -> Value {
+    let members = members.iter().map(|name| (*name, record[*name].clone()));
+    members.collect()
+}
+
+const DATA: &str =
+    r#"{"n": 1, "tool": "npm", "category": "coding", "editor": "vim", "duration_ms": 5}"#;
+
+pub async fn a_record_of_an_earlier_version_stays_readable<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let text = format!(r#"{{"id":"a","type":"heartbeat","data":{DATA}}}"#);
+    let body = stored(&engine, at(src, 9), &[sent(&text)]).await;
+    let place = event_at(src, 9, 0);
+    let old = NormalizedRow {
+        data: Some(r#"{"n":2}"#.to_owned()),
+        ..record(place, 2, "old.rs")
+    };
+    finish(&engine, &body, vec![old]).await;
+    let read_old = || read_records(&engine, 2);
+    let before = read_old();
+    // It has its data as it had, and none of the fields that came later.
+    let mut data: Value = serde_json::from_str(DATA).unwrap();
+    data["n"] = 2.into();
+    assert_eq!(
+        (&before[0]["data"], &before[0]["path"]),
+        (&data, &"old.rs".into())
+    );
+    for field in [
+        "editor",
+        "editor_version",
+        "operating_system",
+        "machine",
+        "category",
+        "entity_type",
+        "tool",
+        "duration_ms",
+        "secrets",
+    ] {
+        assert_eq!(before[0][field], Value::Null, "{field}");
+    }
+    // A rebuild writes the new version beside it.
+    let effects = Effects::Normalized {
+        records: vec![record(place, 3, "new.rs")],
+        clients: vec![client(place.batch(), 3)],
+    };
+    let jobs = vec![replayed(JobKind::Normalize, &body)];
+    engine.store().finish_jobs(effects, jobs).await.unwrap();
+    let new = json!({"path": "new.rs", "editor": "vim", "category": "coding", "tool": "npm", "duration_ms": 5,
+        "secrets": 0, "machine": "laptop", "data": {"n": 1}});
+    let read = read_records(&engine, 3);
+    let members: Vec<&str> = new
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(only(&read[0], &members), new);
+    assert_eq!(read_old(), before);
+}
+
+fn client(batch: BatchRef, version: i32) -> NormalizedClient {
+    NormalizedClient {
+        batch,
+        version,
+        editor: Some("vscode".to_owned()),
+        editor_version: Some("1.96.2".to_owned()),
+        operating_system: Some("linux".to_owned()),
+        machine: Some("laptop".to_owned()),
+    }
+}
+
+pub async fn records_of_a_batch_have_its_client_in_common<E: Engine>() {
+    const FIELDS: [&str; 5] = [
+        "editor",
+        "editor_version",
+        "operating_system",
+        "machine",
+        "tool",
+    ];
+    let (engine, src) = fresh::<E>().await;
+    let text =
+        |id: &str, data: &str| format!(r#"{{"id":"{id}","type":"heartbeat","data":{data}}}"#);
+    let events = [
+        sent(&text("a", r#"{"n": 1}"#)),
+        sent(&text("b", r#"{"editor": "vim"}"#)),
+        sent(&text(
+            "c",
+            r#"{"editor": null, "tool": null, "secrets": null}"#,
+        )),
+        sent(&text("d", r#"{"editor": "Code", "tool": "Cargo"}"#)),
+        sent(&text("e", r#"{"editor": 7, "tool": 7}"#)),
+    ];
+    let body = stored(&engine, at(src, 9), &events).await;
+    let other = stored(&engine, at(src, 10), &[sent(&text("f", "{}"))]).await;
+    let changes = [
+        None,
+        None,
+        None,
+        Some(r#"{"editor":"vscode","tool":"cargo","secrets":2}"#),
+        Some(r#"{"editor":null,"tool":null}"#),
+    ];
+    let row = |ordinal: usize| NormalizedRow {
+        data: changes[ordinal].map(str::to_owned),
+        ..record(event_at(src, 9, ordinal as u32), 3, "x")
+    };
+    let effects = |clients| Effects::Normalized {
+        records: (0..changes.len()).map(row).collect(),
+        clients,
+    };
+    let job = || vec![replayed(JobKind::Normalize, &body)];
+    let wrong = NormalizedClient {
+        editor: Some("emacs".to_owned()),
+        machine: None,
+        ..client(body.batch, 3)
+    };
+    engine
+        .store()
+        .finish_jobs(effects(vec![wrong]), job())
+        .await
+        .unwrap();
+    // The same again may say it better, as a record may.
+    let right = vec![client(body.batch, 3)];
+    engine
+        .store()
+        .finish_jobs(effects(right), job())
+        .await
+        .unwrap();
+    finish(&engine, &other, vec![record(event_at(src, 10, 0), 3, "x")]).await;
+    let read = read_records(&engine, 3);
+    let told: Vec<Value> = read.iter().map(|one| only(one, &FIELDS)).collect();
+    let expected = |editor: Option<&str>, version: Option<&str>, tool: Option<&str>| {
+        json!({"editor": editor, "editor_version": version, "operating_system": "linux", "machine": "laptop",
+            "tool": tool})
+    };
+    let vscode = expected(Some("vscode"), Some("1.96.2"), None);
+    assert_eq!(told[0], vscode);
+    assert_eq!(told[1], expected(Some("vim"), None, None));
+    assert_eq!(told[2], vscode);
+    assert_eq!(
+        told[3],
+        expected(Some("vscode"), Some("1.96.2"), Some("cargo"))
+    );
+    assert_eq!(told[4], expected(None, None, None));
+    assert_eq!(
+        told[5],
+        only(&Value::Null, &FIELDS),
+        "another batch has another client"
+    );
+    let secrets: Vec<&Value> = read.iter().map(|one| &one["secrets"]).collect();
+    assert_eq!(secrets, [0, 0, 0, 2, 0, 0]);
+    assert!(
+        read[1..].iter().all(|one| one["data"] == json!({})),
+        "{read:?}"
     );
 }
 
@@ -120,7 +290,7 @@ pub async fn a_swap_beside_a_job_leaves_no_record_of_what_it_lost<E: Engine>() {
         let jobs = vec![replayed(JobKind::Normalize, &late)];
         let finished = engine
             .store()
-            .finish_jobs(Effects::Normalized(records.collect()), jobs);
+            .finish_jobs(work::records(records.collect()), jobs);
         let early = vec![batch(at(src, 1 + round), &events[..10])];
         let (finished, swapped) = tokio::join!(finished, engine.store().store_batches(early));
         finished.unwrap();
@@ -185,7 +355,7 @@ async fn finish_live(engine: &impl Engine, job: ReadJob) {
     engine
         .store()
         .finish_jobs(
-            Effects::Normalized(job.records),
+            work::records(job.records),
             vec![done(JobKind::Normalize, &job.body)],
         )
         .await

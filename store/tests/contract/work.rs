@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use store::{
     Attempts, Computed, DayRow, Effects, Finding, Hour, HourRange, JobDone, Jobs, MessageKey,
-    PartialRow, ReadPlan, Receipt, RuleWindow, Snapshot, SnapshotRequest, StoreError, StoredEvent,
-    Triggered,
+    NormalizedRow, PartialRow, ReadPlan, Receipt, RuleWindow, Snapshot, SnapshotRequest,
+    StoreError, StoredEvent, Triggered,
 };
 use types::dead_letter::{DeadLetter, DeadLetterClass, MessageContext};
 use types::id::BatchRef;
@@ -119,8 +119,16 @@ pub fn nothing(kind: JobKind) -> Effects {
             partials: Vec::new(),
             days: Vec::new(),
         },
-        JobKind::Normalize => Effects::Normalized(Vec::new()),
+        JobKind::Normalize => records(Vec::new()),
         JobKind::Alert => rules(Vec::new()),
+    }
+}
+
+/// The effects of normalize jobs whose batches' clients tell nothing.
+pub fn records(records: Vec<NormalizedRow>) -> Effects {
+    Effects::Normalized {
+        records,
+        clients: Vec::new(),
     }
 }
 

@@ -246,7 +246,7 @@ impl Timeline {
             language,
             editor,
             machine: text(&event.program.machine),
-            system: text(&event.program.system),
+            system: text(&event.program.operating_system),
             category: text(&event.category),
             branch,
         });

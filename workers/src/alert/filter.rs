@@ -44,13 +44,19 @@ impl EventFilter {
     }
 }
 
-/// `project`, `language` and `path` are the normalized ones; all else is the type's data.
+/// Fields of the record by their names; all else is the type's data.
 fn field(record: &Record, name: &str, holds: impl Fn(&Value) -> bool) -> bool {
     let text = |text: &Option<String>| {
         text.as_ref()
             .is_some_and(|text| holds(&Value::from(text.as_str())))
     };
     match name {
+        "category" => text(&record.category),
+        "duration_ms" => (record.duration_ms).is_some_and(|duration| holds(&duration.into())),
+        "editor" => text(&record.editor),
+        "entity_type" => text(&record.entity_type),
+        "secrets" => holds(&record.secrets.into()),
+        "tool" => text(&record.tool),
         "project" => text(&record.project),
         "language" => text(&record.language),
         "path" => text(&record.path),

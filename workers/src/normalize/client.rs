@@ -1,6 +1,7 @@
 //! The program that sent an event, and the machine it ran on: from the envelope's `client`, which for WakaTime's
 //! clients holds the headers `User-Agent` and `X-Machine-Name`. Pure.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use percent_encoding::percent_decode_str;
@@ -43,9 +44,11 @@ const PLUGIN_ENDINGS: [&str; 3] = ["-wakatime", "-devtrail", "_devtrail"];
 pub struct ClientProgram {
     /// The editor, such as `vscode`.
     pub editor: Option<String>,
+    /// The version of that editor, not of its plugin, such as `1.96.2`.
+    pub editor_version: Option<String>,
     /// The operating system: `linux`, `macos`, `windows`, or as it was sent.
-    pub system: Option<String>,
-    /// The machine's name, as the client sends it.
+    pub operating_system: Option<String>,
+    /// The machine's name.
     pub machine: Option<String>,
 }
 
@@ -53,12 +56,33 @@ impl ClientProgram {
     /// Of the envelope's `client`, and of the event's own `data.editor`.
     #[must_use]
     pub fn of(event: &StoredEvent, data: &Map<String, Value>) -> Self {
+        let program = Self::of_batch(event);
         let own = data.get("editor").and_then(Value::as_str).and_then(editor);
-        let program = sent_with(event);
-        Self {
-            editor: own.or(program.editor),
-            ..program
+        match own {
+            Some(own) if program.editor.as_ref() != Some(&own) => Self {
+                editor: Some(own),
+                editor_version: None,
+                ..program
+            },
+            _ => program,
         }
+    }
+
+    /// Of the envelope's `client` of the event's batch. All events of a batch have the same: it is read once.
+    #[must_use]
+    pub fn of_batch(event: &StoredEvent) -> Self {
+        thread_local! {
+            static LAST: RefCell<(Option<Vec<u8>>, ClientProgram)> = RefCell::default();
+        }
+        LAST.with_borrow_mut(|(client, program)| {
+            if *client != event.client {
+                client.clone_from(&event.client);
+                *program = client
+                    .as_deref()
+                    .map_or_else(Self::default, Self::of_client);
+            }
+            program.clone()
+        })
     }
 
     /// Of the envelope's `client`, as its JSON.
@@ -81,37 +105,31 @@ impl ClientProgram {
                 let plugin = |ending: &&str| named.trim().strip_suffix(*ending);
                 PLUGIN_ENDINGS.iter().find_map(plugin).and_then(editor)
             });
+        let version = string("editor_version").or_else(|| {
+            let is_the_agents = agent.editor.as_deref().and_then(self::editor) == editor;
+            agent.editor_version.filter(|_| is_the_agents)
+        });
         let given = string("os").or_else(|| string("platform"));
+        let host = || string("host_id").map(|sent| unescaped(&sent, agent.is_wakatime));
         Self {
+            editor_version: (editor.as_ref().and(version)).and_then(|sent| name(&sent)),
             editor,
-            system: given.or(agent.system).and_then(|sent| system(&sent)),
-            machine: (string("machine").or_else(|| string("host_id")))
-                .and_then(|sent| machine(&sent)),
+            operating_system: given
+                .or(agent.system)
+                .and_then(|sent| operating_system(&sent)),
+            machine: string("machine").or_else(host).and_then(|sent| name(&sent)),
         }
     }
-}
-
-/// The program of the event's batch. All events of a batch have the same: it is read once.
-fn sent_with(event: &StoredEvent) -> ClientProgram {
-    thread_local! {
-        static LAST: RefCell<(Option<Vec<u8>>, ClientProgram)> = RefCell::default();
-    }
-    LAST.with_borrow_mut(|(client, program)| {
-        if *client != event.client {
-            client.clone_from(&event.client);
-            *program = client
-                .as_deref()
-                .map_or_else(ClientProgram::default, ClientProgram::of_client);
-        }
-        program.clone()
-    })
 }
 
 /// What WakaTime's clients put into `User-Agent`:
 /// `wakatime/13.1.0 (Linux-6.1.0-x86_64-with-glibc2.36) Python3.11 vscode/1.96.2 vscode-wakatime/24.6.0`.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct UserAgent {
+    /// Whether it is one of WakaTime's.
+    is_wakatime: bool,
     editor: Option<String>,
+    editor_version: Option<String>,
     system: Option<String>,
 }
 
@@ -121,9 +139,10 @@ impl UserAgent {
         if text.len() > 1024 {
             return Self::default();
         }
+        let is_wakatime = text.contains("wakatime/");
         let system = text
             .split_once('(')
-            .filter(|_| text.contains("wakatime/"))
+            .filter(|_| is_wakatime)
             .and_then(|(_, rest)| rest.split([')', '-', ' ', ';']).next())
             .map(str::to_owned);
         // The plugin comes last: `editor/version editor-wakatime/version`.
@@ -132,8 +151,13 @@ impl UserAgent {
             .rev()
             .filter_map(|part| part.split_once('/'));
         let plugin = products.find_map(|(product, _)| product.strip_suffix("-wakatime"));
+        // What stands before the plugin is the editor, by whatever name: `Neovim/0.10.1 vim-wakatime/11.3.0`.
+        let version = products.next().map(|(_, version)| version);
+        let is_told = |version: &&str| version.starts_with(|c: char| c.is_ascii_digit());
         Self {
+            is_wakatime,
             editor: plugin.map(str::to_owned),
+            editor_version: version.filter(is_told).map(str::to_owned),
             system,
         }
     }
@@ -143,25 +167,20 @@ impl UserAgent {
 #[must_use]
 pub fn editor(sent: &str) -> Option<String> {
     // The path of a program is called as the program.
-    let sent = sent.rsplit(['/', '\\']).next().unwrap_or(sent);
-    let sent = name(sent)?.to_lowercase();
-    if sent == UNKNOWN {
+    let sent = name(sent)?;
+    let program = sent.rsplit(['/', '\\']).next().unwrap_or(&sent);
+    let sent = name(&program.trim().to_lowercase().replace([' ', '_'], "-"))?;
+    if sent == UNKNOWN || sent == redact::REDACTED {
         return None;
     }
-    let plain: String = sent
-        .chars()
-        .filter(|c| !matches!(c, ' ' | '-' | '_'))
-        .collect();
+    let plain = sent.replace([' ', '-', '_'], "");
     let known = EDITORS.iter().find(|(other, _)| *other == plain);
-    Some(known.map_or_else(
-        || sent.split([' ', '_']).collect::<Vec<_>>().join("-"),
-        |(_, known)| (*known).to_owned(),
-    ))
+    Some(known.map_or(sent, |(_, known)| (*known).to_owned()))
 }
 
 /// An operating system under its one name.
-fn system(sent: &str) -> Option<String> {
-    let lower = name(sent)?.to_lowercase();
+fn operating_system(sent: &str) -> Option<String> {
+    let lower = name(&sent.to_lowercase())?;
     let known = match lower.as_str() {
         "darwin" | "mac" | "macos" | "macosx" | "mac os x" | "osx" => "macos",
         "windows" | "win32" | "win64" | "windows_nt" => "windows",
@@ -171,33 +190,42 @@ fn system(sent: &str) -> Option<String> {
     Some(known.to_owned())
 }
 
-/// A machine. Clients send its name as a part of a query string: `my%20laptop`, `my+laptop`.
-fn machine(sent: &str) -> Option<String> {
-    let is_escaped = sent.contains('%');
-    let decoded = match percent_decode_str(sent).decode_utf8() {
-        Ok(decoded) if is_escaped => decoded.replace('+', " "),
-        _ => sent.to_owned(),
-    };
-    name(&decoded)
+/// A machine's name that was sent as a part of a query string: `my%20laptop`, `my+laptop`. WakaTime's clients always
+/// write it so (`X-Machine-Name`); a name of another client is read so if it has an escape.
+fn unescaped(sent: &str, is_escaped: bool) -> String {
+    if !is_escaped && !sent.contains('%') {
+        return sent.to_owned();
+    }
+    // Spaces first: `%2B` is a plus that stays.
+    let spaced = sent.replace('+', " ");
+    percent_decode_str(&spaced)
+        .decode_utf8()
+        .map_or_else(|_| sent.to_owned(), Cow::into_owned)
 }
 
 /// A name without control characters, home folders and spaces around it; `None` if nothing is left.
 fn name(sent: &str) -> Option<String> {
-    let clean = redact::hide_homes(&text::head(sent, redact::MAX_READ));
+    let clean = redact::hide_homes_head(&text::head(sent, redact::MAX_READ), MAX_NAME);
     let clean = clean.trim();
-    (!clean.is_empty()).then(|| text::head(clean, MAX_NAME))
+    (!clean.is_empty()).then(|| clean.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn program(client: &str) -> [Option<String>; 3] {
+    /// Editor, its version, operating system and machine.
+    fn program(client: &str) -> [Option<String>; 4] {
         let program = ClientProgram::of_client(client.as_bytes());
-        [program.editor, program.system, program.machine]
+        [
+            program.editor,
+            program.editor_version,
+            program.operating_system,
+            program.machine,
+        ]
     }
 
-    fn expected(texts: [&str; 3]) -> [Option<String>; 3] {
+    fn expected(texts: [&str; 4]) -> [Option<String>; 4] {
         texts.map(|text| (!text.is_empty()).then(|| text.to_owned()))
     }
 
@@ -206,23 +234,31 @@ mod tests {
         for (agent, told) in [
             (
                 "wakatime/13.1.0 (Linux-6.1.0-x86_64-with-glibc2.36) Python3.11.2 vscode/1.96.2 vscode-wakatime/24.6.0",
-                ["vscode", "linux", ""],
+                ["vscode", "1.96.2", "linux", ""],
             ),
             (
                 "wakatime/v1.102.1 (darwin-23.5.0-arm64) go1.23.1 Neovim/0.10.1 vim-wakatime/11.3.0",
-                ["vim", "macos", ""],
+                ["vim", "0.10.1", "macos", ""],
             ),
             (
                 "wakatime/v1.60.1 (windows-10.0-x86_64) go1.19 IntelliJ-IDEA/2023.1 IntelliJ-IDEA-wakatime/14.1",
-                ["intellij", "windows", ""],
+                ["intellij", "2023.1", "windows", ""],
             ),
             (
                 "wakatime/13.1.0 (Linux-6.1) Python3.11.2.final.0 Unknown/0",
-                ["", "linux", ""],
+                ["", "", "linux", ""],
             ),
-            ("Chrome/121.0.0.0 chrome-wakatime/3.0.6", ["chrome", "", ""]),
-            ("curl/8.5.0", ["", "", ""]),
-            ("-wakatime/1", ["", "", ""]),
+            (
+                "wakatime/v1.90.0 (linux-6.1) go1.22 emacs/Unknown emacs-wakatime/1.0",
+                ["emacs", "", "linux", ""],
+            ),
+            (
+                "Chrome/121.0.0.0 chrome-wakatime/3.0.6",
+                ["chrome", "121.0.0.0", "", ""],
+            ),
+            ("chrome-wakatime/3.0.6", ["chrome", "", "", ""]),
+            ("curl/8.5.0", ["", "", "", ""]),
+            ("-wakatime/1", ["", "", "", ""]),
         ] {
             let client = serde_json::json!({ "name": agent }).to_string();
             assert_eq!(program(&client), expected(told), "{agent}");
@@ -233,26 +269,66 @@ mod tests {
     fn no_home_is_kept_of_a_client() {
         let client =
             r#"{"editor": "~janeroe/.local/bin/hx", "machine": "C:\\Users\\janeroe\\laptop"}"#;
-        let [editor, _, machine] = program(client);
+        let [editor, _, _, machine] = program(client);
         assert_eq!(editor.as_deref(), Some("hx"));
         assert!(!machine.unwrap().contains("janeroe"));
-        assert_eq!(program(r#"{"editor": "Unknown"}"#)[0], None);
+        for nothing in ["Unknown", "/Users/janeroe", "~janeroe"] {
+            let client = serde_json::json!({ "editor": nothing }).to_string();
+            assert_eq!(program(&client)[0], None, "{nothing}");
+        }
     }
 
     #[test]
     fn a_clients_own_members_come_first() {
         let client = r#"{"name": "vscode-devtrail", "version": "0.3.1", "host_id": "my%20lap+top", "os": "Darwin"}"#;
-        assert_eq!(program(client), expected(["vscode", "macos", "my lap top"]));
-        let client = r#"{"name": "x", "editor": "Visual Studio Code", "machine": "a+b"}"#;
-        assert_eq!(program(client), expected(["vscode", "", "a+b"]));
+        assert_eq!(
+            program(client),
+            expected(["vscode", "", "macos", "my lap top"])
+        );
+        let client = r#"{"name": "x", "editor": "Visual Studio Code", "editor_version": " 1.96.2 ", "machine": "a+b"}"#;
+        assert_eq!(program(client), expected(["vscode", "1.96.2", "", "a+b"]));
         for client in [
             "",
             "[]",
             "{",
             r#"{"name": 1, "os": "  "}"#,
             r#"{"machine": "\u0000"}"#,
+            r#"{"editor_version": "1.0"}"#,
         ] {
-            assert_eq!(program(client), expected([""; 3]), "{client}");
+            assert_eq!(program(client), expected([""; 4]), "{client}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_that_of_the_editor_that_is_named() {
+        let agent = "wakatime/13.1.0 (Linux-6.1) Python3.11 vscode/1.96 vscode-wakatime/24.6";
+        for (editor, told) in [("Code", "1.96"), ("Zed", "")] {
+            let client = serde_json::json!({"name": agent, "editor": editor}).to_string();
+            assert_eq!(
+                program(&client)[1].as_deref().unwrap_or_default(),
+                told,
+                "{editor}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_machines_name_is_unescaped_once() {
+        let wakatime = "wakatime/13.1.0 (Linux-6.1) Python3.11 vscode/1.96 vscode-wakatime/24.6";
+        for (client, sent, machine) in [
+            (wakatime, "my+laptop", "my laptop"),
+            (wakatime, "my%20laptop", "my laptop"),
+            (wakatime, "a%2Bb", "a+b"),
+            (wakatime, "50%25", "50%"),
+            (wakatime, "%FF", "%FF"),
+            ("x", "a+b", "a+b"),
+            ("x", "a%20b+c", "a b c"),
+        ] {
+            let client = serde_json::json!({"name": client, "host_id": sent}).to_string();
+            assert_eq!(program(&client)[3].as_deref(), Some(machine), "{sent}");
+            // What a client says in plain words is taken so: the name that was read is read as itself.
+            let client = serde_json::json!({ "machine": machine }).to_string();
+            assert_eq!(program(&client)[3].as_deref(), Some(machine), "{machine}");
         }
     }
 }

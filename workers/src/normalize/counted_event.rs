@@ -7,13 +7,12 @@ use types::time::{Micros, parse_rfc3339};
 use super::client::ClientProgram;
 use super::local::LocalClock;
 use super::project::Project;
-use super::record::{EventPlace, body, data, newest_form};
-use super::{fields, path, text};
+use super::record::{EventPlace, body, category, data, newest_form};
+use super::{fields, text};
 
 /// Members of the data that metrics look at.
-const MEMBERS: [&str; 16] = [
+const MEMBERS: [&str; 15] = [
     "branch",
-    "category",
     "chars",
     "chars_added",
     "chars_removed",
@@ -119,7 +118,6 @@ impl CountedEvent {
         let key = project.as_ref().map(|project| project.key.as_str());
         let kind = text::clean(&event.kind);
         let clean = fields::clean_only(&MEMBERS, &data, workspace, key);
-        let path = path.and_then(|path| path::clean(path, workspace, key));
         let says = |name: &str, placeholder: &str| {
             data.get(name).and_then(Value::as_str).map(str::trim) == Some(placeholder)
         };
@@ -155,7 +153,7 @@ impl CountedEvent {
             language: told(language, says("language", LAST_LANGUAGE)),
             project: told_project,
             branch: told(branch, says("branch", LAST_BRANCH)),
-            category: category(&kind, &clean, &data),
+            category: category(&kind, &data),
             program: ClientProgram::of(event, &data),
             path,
             ai_lines: lines("ai_line_changes"),
@@ -201,28 +199,6 @@ fn has_entity(data: &Map<String, Value>) -> bool {
     !entity.is_empty() && !is_placeholder
 }
 
-/// The category that a client names (WakaTime's clients do), else the one of the type.
-fn category(kind: &str, clean: &Map<String, Value>, sent: &Map<String, Value>) -> Option<String> {
-    let named = clean.get("category").and_then(Value::as_str).map(str::trim);
-    if let Some(named) = named.filter(|named| !named.is_empty()) {
-        return Some(named.to_lowercase());
-    }
-    let of_kind = match kind {
-        "heartbeat" => match sent.get("entity_type").and_then(Value::as_str) {
-            Some("domain" | "url") => "browsing",
-            Some("event") => "meeting",
-            _ => "coding",
-        },
-        "ai.suggestion" => "ai coding",
-        "build.finished" => "building",
-        "debug.started" | "debug.ended" => "debugging",
-        "test.finished" => "running tests",
-        _ if kind.starts_with("file.") => "coding",
-        _ => return None,
-    };
-    Some(of_kind.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -259,6 +235,9 @@ mod tests {
             "path",
             "workspace",
             "entity",
+            "entity_type",
+            "category",
+            "editor",
             "command",
         ];
         prop::sample::select([&MEMBERS[..], &others].concat())
@@ -275,9 +254,23 @@ mod tests {
             json!("/Users/janeroe/src/a.rs"),
             json!("file:///c%3A/Users/janeroe/My App"),
             json!("Rust"),
+            json!("url"),
+            json!(" Code Reviewing "),
+            json!("Visual Studio Code"),
             json!(["/Users/janeroe/My App/a.rs", 1, "b.py"]),
             json!({"a": 1}),
             Value::Null,
+        ])
+    }
+
+    fn client() -> impl Strategy<Value = Option<Value>> {
+        prop::sample::select(vec![
+            None,
+            Some(json!({"name": "vscode-devtrail", "host_id": "my%20laptop", "os": "Darwin"})),
+            Some(
+                json!({"name": "wakatime/13.1.0 (Linux-6.1) Python3.11 vscode/1.96 vscode-wakatime/24.6", "host_id": "a+b"}),
+            ),
+            Some(json!({"editor": "Neovim", "editor_version": "0.10", "platform": "win32"})),
         ])
     }
 
@@ -286,13 +279,22 @@ mod tests {
         fn it_is_as_the_record_has_it(
             kind in prop::sample::select(vec!["file.edited", "heartbeat", "git.commit", "test.finished"]),
             data in prop::collection::btree_map(name(), value(), 0..8),
+            client in client(),
         ) {
             let data = data.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-            let event = event(kind, &data);
+            let mut event = event(kind, &data);
+            event.client = client.map(|client| client.to_string().into_bytes());
             let (record, counted) = (normalize(&event), CountedEvent::of(&event));
-            for name in counted.data.keys() {
+            for name in counted.data.keys().filter(|name| *name != "duration_ms") {
                 prop_assert_eq!(counted.data.get(name), record.data.get(name), "{}", name);
             }
+            prop_assert_eq!(counted.count("duration_ms"), record.duration_ms.unwrap_or(0));
+            let program = &counted.program;
+            prop_assert_eq!(&program.editor, &record.editor);
+            prop_assert_eq!(&program.editor_version, &record.editor_version);
+            prop_assert_eq!(&program.operating_system, &record.operating_system);
+            prop_assert_eq!(&program.machine, &record.machine);
+            prop_assert_eq!(&counted.category, &record.category);
             let project = record.project.zip(record.project_name);
             let project = project.map(|(key, name)| Project { key, name });
             prop_assert_eq!((&counted.kind, counted.at), (&record.kind, record.at));

@@ -4,14 +4,12 @@ use std::iter::Peekable;
 use std::str::Bytes;
 
 use serde_json::{Map, Value};
-use store::{NormalizedRow, StoredEvent};
+use store::{NormalizedClient, NormalizedRow, StoredEvent};
 use types::json;
 
 use super::VERSION;
-use super::record::{Record, data, record};
-
-/// Members of the data that are fields of the record.
-const IN_RECORD: [&str; 3] = ["language", "project", "path"];
+use super::client::ClientProgram;
+use super::record::{IN_RECORD, Record, data, record};
 
 /// Normalizes one event for the store.
 #[must_use]
@@ -22,12 +20,29 @@ pub fn row(event: &StoredEvent) -> NormalizedRow {
         (read.as_ref()).is_some_and(|(text, read)| !read.has_repeated && is_plain(text));
     let body = read.map(|(_, read)| read.value.into_value());
     let record = record(event, body.as_ref());
+    let editor = ClientProgram::of_batch(event).editor;
     let none = Map::new();
     let sent = SentData {
         data: data(body.as_ref()).unwrap_or(&none),
         is_read_alike,
     };
-    sent.row(event, record)
+    sent.row(event, record, editor)
+}
+
+/// What the records of an event's batch have of its client: the same for all of them. `None` if the client tells
+/// nothing.
+#[must_use]
+pub fn client(event: &StoredEvent) -> Option<NormalizedClient> {
+    let program = ClientProgram::of_batch(event);
+    let is_told = program != ClientProgram::default();
+    is_told.then(|| NormalizedClient {
+        batch: event.at.batch(),
+        version: VERSION,
+        editor: program.editor,
+        editor_version: program.editor_version,
+        operating_system: program.operating_system,
+        machine: program.machine,
+    })
 }
 
 /// The most characters of a number with a fraction: SQLite writes 15 digits (its documentation, `printf`, `%!.15g`).
@@ -85,18 +100,54 @@ struct SentData<'a> {
 }
 
 impl SentData<'_> {
-    fn row(&self, event: &StoredEvent, record: Record) -> NormalizedRow {
+    /// `editor` is that of the batch's client.
+    fn row(
+        &self,
+        event: &StoredEvent,
+        mut record: Record,
+        editor: Option<String>,
+    ) -> NormalizedRow {
+        let mut changes = Map::new();
+        let fields = [
+            ("editor", record.editor.map(Value::from), editor.into()),
+            (
+                "entity_type",
+                record.entity_type.map(Value::from),
+                Value::Null,
+            ),
+            ("tool", record.tool.map(Value::from), Value::Null),
+            (
+                "duration_ms",
+                record.duration_ms.map(Value::from),
+                Value::Null,
+            ),
+            ("secrets", Some(record.secrets.into()), 0.into()),
+        ];
+        for (name, value, otherwise) in fields {
+            let value = value.unwrap_or(Value::Null);
+            if value != *self.read(name).unwrap_or(&otherwise) {
+                changes.insert(name.to_owned(), value);
+            }
+        }
+        changes.append(&mut self.changes(std::mem::take(&mut record.data)));
         NormalizedRow {
             at: event.at,
             version: VERSION,
             utc_offset: record.offset,
             is_whole: !self.is_read_alike,
-            data: self.changes(record.data),
+            data: (!changes.is_empty()).then(|| Value::Object(changes).to_string()),
             language: self.text("language", record.language),
             project: self.text("project", record.project),
             project_name: self.text("project", record.project_name),
             path: self.text("path", record.path),
+            category: self.text("category", record.category),
         }
+    }
+
+    /// A member of the data, as a reader of the row takes it from the event.
+    fn read(&self, name: &str) -> Option<&Value> {
+        let sent = self.data.get(name).filter(|sent| !sent.is_null());
+        sent.filter(|_| self.is_read_alike)
     }
 
     /// A text of the record, if it is not the member of the data; empty if the record has none.
@@ -108,15 +159,14 @@ impl SentData<'_> {
         (!is_sent || !self.is_read_alike).then(|| text.unwrap_or_default())
     }
 
-    /// The other members that the record has otherwise, as a JSON object; null for one that it leaves out. Of a whole
-    /// row all that the record has.
-    fn changes(&self, cleaned: Map<String, Value>) -> Option<String> {
-        let changes = if self.is_read_alike {
+    /// The other members that the record has otherwise; null for one that it leaves out. Of a whole row all that the
+    /// record has.
+    fn changes(&self, cleaned: Map<String, Value>) -> Map<String, Value> {
+        if self.is_read_alike {
             self.differing(cleaned)
         } else {
             cleaned
-        };
-        (!changes.is_empty()).then(|| Value::Object(changes).to_string())
+        }
     }
 
     fn differing(&self, cleaned: Map<String, Value>) -> Map<String, Value> {
@@ -144,9 +194,7 @@ mod tests {
     use super::*;
 
     /// The record's data as a reader puts it together again.
-    fn read_back(sent: &SentData<'_>, changes: Option<&str>) -> Map<String, Value> {
-        let changes: Map<String, Value> =
-            changes.map_or_else(Map::new, |text| serde_json::from_str(text).unwrap());
+    fn read_back(sent: &SentData<'_>, changes: Map<String, Value>) -> Map<String, Value> {
         if !sent.is_read_alike {
             return changes;
         }
@@ -185,7 +233,7 @@ mod tests {
             cleaned.retain(|name, value| !value.is_null() || sent.get(name) == Some(&Value::Null));
             let sent = SentData { data: &sent, is_read_alike };
             let changes = sent.changes(cleaned.clone());
-            prop_assert_eq!(read_back(&sent, changes.as_deref()), cleaned);
+            prop_assert_eq!(read_back(&sent, changes), cleaned);
         }
     }
 

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
-use super::{path, redact, text};
+use super::redact::Redacted;
+use super::{path, redact};
 
 /// Longest text, in bytes.
 const MAX_TEXT: usize = 4096;
@@ -47,7 +48,7 @@ enum FieldKind {
     InRecord,
 }
 
-/// The members of contract schema 1.0 and 1.1, whatever the type: one name means one thing.
+/// The members of contract schema 1.0 and 1.1 and one more, whatever the type: one name means one thing.
 const FIELDS: &[(&str, FieldKind)] = &[
     ("branch", FieldKind::Name),
     ("category", FieldKind::Name),
@@ -85,6 +86,8 @@ const FIELDS: &[(&str, FieldKind)] = &[
     ("project", FieldKind::InRecord),
     ("reason", FieldKind::Text),
     ("remote", FieldKind::Text),
+    // Not in the schemas: how many secrets a client masked before it sent the event.
+    ("secrets", FieldKind::Count),
     ("shell", FieldKind::Text),
     ("skipped", FieldKind::Count),
     ("target", FieldKind::Text),
@@ -111,6 +114,13 @@ pub fn file_entity<'a>(kind: &str, data: &'a Map<String, Value>) -> Option<&'a s
     data.get("entity").filter(|_| is_file)?.as_str()
 }
 
+/// The data of an event, cleaned.
+pub struct CleanData {
+    pub members: Map<String, Value>,
+    /// How many secrets were masked in it.
+    pub secrets: u64,
+}
+
 /// The data of an event, cleaned: known members first, then others, as far as [`MAX_DATA`] reaches.
 ///
 /// A known member of another type than its schema's, or a number beyond its range, is left out.
@@ -119,7 +129,7 @@ pub fn clean(
     data: &Map<String, Value>,
     workspace: Option<&str>,
     project: Option<&str>,
-) -> Map<String, Value> {
+) -> CleanData {
     let mut cleaner = Cleaner::new(workspace, project);
     let mut cleaned = Map::new();
     let mut known: Vec<(usize, &Value)> = data
@@ -137,7 +147,10 @@ pub fn clean(
     let is_known = |name: &str| PLACES.contains_key(name) || (name == "entity" && is_file);
     let others = data.iter().filter(|(name, _)| !is_known(name));
     cleaned.extend(cleaner.members(others, MAX_DEPTH));
-    cleaned
+    CleanData {
+        members: cleaned,
+        secrets: cleaner.secrets,
+    }
 }
 
 /// These known members of the data, cleaned.
@@ -166,11 +179,18 @@ pub fn flag(data: &Map<String, Value>, name: &str) -> bool {
     data.get(name).and_then(Value::as_bool).unwrap_or(false)
 }
 
+/// A name or a hash without home folders, of bounded length.
+pub fn name(raw: &str) -> String {
+    redact::hide_homes_head(raw, MAX_WORD)
+}
+
 struct Cleaner<'a> {
     /// Bytes that may still be added.
     left: usize,
     /// Bytes that may still be read.
     unread: usize,
+    /// Secrets that were masked.
+    secrets: u64,
     workspace: Option<&'a str>,
     project: Option<&'a str>,
 }
@@ -180,6 +200,7 @@ impl<'a> Cleaner<'a> {
         Self {
             left: MAX_DATA,
             unread: MAX_READ,
+            secrets: 0,
             workspace,
             project,
         }
@@ -192,9 +213,7 @@ impl<'a> Cleaner<'a> {
                 .map(Value::from),
             (FieldKind::Integer, Value::Number(_)) => integer(value).map(Value::from),
             (FieldKind::Flag, Value::Bool(_)) => Some(value.clone()),
-            (FieldKind::Name, Value::String(name)) => {
-                self.text(text::head(&redact::hide_homes(name), MAX_WORD))
-            }
+            (FieldKind::Name, Value::String(raw)) => self.text(name(raw)),
             (FieldKind::Text, Value::String(text)) => self.free(text),
             (FieldKind::Path, Value::String(path)) => self.text(path::clean(path, None, None)?),
             (FieldKind::Texts, Value::Array(list)) => {
@@ -220,7 +239,7 @@ impl<'a> Cleaner<'a> {
             Value::String(_) | Value::Number(_) | Value::Object(_)
                 if redact::is_secret_name(name) =>
             {
-                self.text(redact::REDACTED.to_owned())
+                self.secret(value)
             }
             Value::String(text) => self.free(text),
             Value::Array(list) => {
@@ -248,12 +267,19 @@ impl<'a> Cleaner<'a> {
         });
         let cleaned = members.into_iter().filter_map(|(name, value)| {
             if names_a_secret && name == "value" && value.is_string() {
-                return Some((name.clone(), self.text(redact::REDACTED.to_owned())?));
+                return Some((name.clone(), self.secret(value)?));
             }
             self.unread = self.unread.checked_sub(name.len().min(redact::MAX_READ))?;
-            let key = text::head(&redact::redact(name), MAX_NAME);
+            let key = self.redact(name, MAX_NAME);
             self.left = self.left.saturating_sub(key.len());
-            Some((key, self.unknown(name, value, depth)?))
+            // What is left of a name may be a secret's.
+            let name = if redact::is_secret_name(&key) {
+                &key
+            } else {
+                name
+            };
+            let value = self.unknown(name, value, depth)?;
+            Some((key, value))
         });
         cleaned.collect()
     }
@@ -261,7 +287,21 @@ impl<'a> Cleaner<'a> {
     /// Free text without secrets and home folders.
     fn free(&mut self, raw: &str) -> Option<Value> {
         self.unread = self.unread.checked_sub(raw.len().min(redact::MAX_READ))?;
-        self.text(text::head(&redact::redact(raw), MAX_TEXT))
+        let text = self.redact(raw, MAX_TEXT);
+        self.text(text)
+    }
+
+    /// At most `max` bytes of a text without secrets, which are counted.
+    fn redact(&mut self, raw: &str, max: usize) -> String {
+        let Redacted { text, secrets } = redact::redacted_head(raw, max);
+        self.secrets += u64::from(secrets);
+        text
+    }
+
+    /// The mark in place of a secret.
+    fn secret(&mut self, value: &Value) -> Option<Value> {
+        self.secrets += u64::from(value.as_str() != Some(redact::REDACTED));
+        self.text(redact::REDACTED.to_owned())
     }
 
     /// A text, if it still fits. Everything after one that does not is left out too.

@@ -16,6 +16,7 @@ mod redact;
 mod role;
 mod segments;
 mod text;
+mod tool;
 
 pub use client::{ClientProgram, editor as canonical_editor};
 pub use counted_event::{CountedEvent, Told};

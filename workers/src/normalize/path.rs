@@ -16,12 +16,29 @@ const MAX_READINGS: usize = 8;
 /// Returns `None` if nothing is left.
 #[must_use]
 pub fn clean(path: &str, workspace: Option<&str>, project: Option<&str>) -> Option<String> {
-    let workspace = workspace
+    let outer = workspace
         .map(Segments::of)
         .filter(|workspace| !workspace.list().is_empty());
+    let path = read_until_stable(path, outer.as_ref(), project)?;
+    // A workspace is told again by what is left of it: the path is read with that as well, so that both stay.
+    let is_rooted = path.starts_with('/') || path.as_bytes().get(1) == Some(&b':');
+    let is_left = |outer: &Segments| outer.is_absolute() && is_rooted;
+    if !outer.as_ref().is_some_and(is_left) {
+        return Some(path);
+    }
+    let inner = workspace.and_then(|workspace| read_until_stable(workspace, None, None));
+    let inner = inner.as_deref().map(Segments::of);
+    read_until_stable(&path, inner.as_ref(), project)
+}
+
+fn read_until_stable(
+    path: &str,
+    workspace: Option<&Segments>,
+    project: Option<&str>,
+) -> Option<String> {
     let mut path = path.to_owned();
     for _ in 0..MAX_READINGS {
-        let read = read(&path, workspace.as_ref(), project)?;
+        let read = read(&path, workspace, project)?;
         if read == path {
             return Some(path);
         }

@@ -9,6 +9,8 @@ use super::{language, location, text};
 const MAX_KEY: usize = 64;
 /// Longest name, in bytes.
 const MAX_NAME: usize = 128;
+/// Most readings of one name.
+const MAX_READINGS: usize = 8;
 
 /// A project by its two names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,16 +27,29 @@ impl Project {
     ///
     /// The key is lower case, `[a-z0-9-]`, at most 64 bytes. `C++`, `C#` and the like have the name that the language
     /// has. A name with letters or signs that a key cannot hold, or longer than one, ends in eight hex digits of its
-    /// hash, so that two such names stay two. Names that differ only in capitals, or in how their separators (spaces,
+    /// hash, so that two such names stay two, unless they differ only beyond the 125 bytes that are kept. Names that differ only in capitals, or in how their separators (spaces,
     /// `-`, `_`, `.`) are written, are one project, and so are NFC and NFD of a name.
     #[must_use]
     pub fn of(project: &str) -> Option<Self> {
-        let name: String = last_segment(project)?.nfc().collect();
-        let name = name.strip_suffix(".code-workspace").unwrap_or(&name).trim();
-        let key = key(name)?;
-        let name = text::head(name, MAX_NAME);
-        Some(Self { key, name })
+        let mut name = readable_name(project)?;
+        // What is left of a path may be a path again: `/srv/~ada`. The name that is kept leads to itself.
+        for _ in 0..MAX_READINGS {
+            let next = readable_name(&name)?;
+            if next == name {
+                let key = key(&name)?;
+                return Some(Self { key, name });
+            }
+            name = next;
+        }
+        None
     }
+}
+
+/// The name that `project` ends in, cut where it is too long.
+fn readable_name(project: &str) -> Option<String> {
+    let name: String = last_segment(project)?.nfc().collect();
+    let name = name.strip_suffix(".code-workspace").unwrap_or(&name).trim();
+    Some(text::head(name, MAX_NAME))
 }
 
 /// The last segment of a path outside of home folders, or all of a name that is no path.

@@ -9,14 +9,17 @@ use types::json;
 use types::schema::{Version, upcast};
 use types::time::{Micros, SECOND};
 
+use super::client::ClientProgram;
 use super::local::Clock;
 use super::project::Project;
-use super::{fields, language, local, path, text};
+use super::{fields, language, local, path, text, tool};
 
 /// Rises with every change of what [`normalize`] gives: a replay then rebuilds the records.
-pub const VERSION: i32 = 2;
+pub const VERSION: i32 = 3;
 
 const DAY: i64 = 24 * 3600;
+/// Counts end here, so that every reader of JSON holds them (RFC 8259, section 6).
+const MAX_COUNT: u64 = (1 << 53) - 1;
 
 /// A normalized event. No string in it holds a control character.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -45,9 +48,40 @@ pub struct Record {
     pub project_name: Option<String>,
     /// Path, relative to its project if that is known, without the home folder.
     pub path: Option<String>,
+    /// Canonical name of the editor, such as `vscode`: of `data.editor`, else of the batch's client.
+    pub editor: Option<String>,
+    /// Version of that editor, such as `1.96.2`, as the batch's client tells it.
+    pub editor_version: Option<String>,
+    /// `linux`, `macos`, `windows`, or as the batch's client tells it.
+    pub operating_system: Option<String>,
+    /// Name of the machine, as the batch's client tells it.
+    pub machine: Option<String>,
+    /// Kind of activity, such as `coding`, in lower case: of `data.category`, else by the type.
+    pub category: Option<String>,
+    /// What a heartbeat's entity is, such as `file`: of `data.entity_type`.
+    pub entity_type: Option<String>,
+    /// Id of the tool that built, tested, debugged or was run, such as `cargo`: of `data.tool`, else of `data.command`.
+    pub tool: Option<String>,
+    /// How long it took, in milliseconds: of `data.duration_ms`.
+    pub duration_ms: Option<u64>,
+    /// How many secrets were masked in the event's texts: here, and by the client (`data.secrets`).
+    pub secrets: u64,
     /// The type's other data, cleaned: no secrets and home paths in commands, no control characters.
     pub data: Map<String, Value>,
 }
+
+/// Members of the data that are fields of the record.
+pub const IN_RECORD: [&str; 9] = [
+    "language",
+    "project",
+    "path",
+    "category",
+    "editor",
+    "entity_type",
+    "tool",
+    "duration_ms",
+    "secrets",
+];
 
 /// Normalizes one event. Never fails: what cannot be understood is left out.
 #[must_use]
@@ -73,17 +107,42 @@ pub fn record(event: &StoredEvent, body: Option<&Value>) -> Record {
     let none = Map::new();
     let data = newest_form(event, data(body).unwrap_or(&none));
     let place = EventPlace::of(&event.kind, &data);
+    let kind = text::clean(&event.kind);
+    let program = ClientProgram::of(event, &data);
     let (project, project_name) = (place.project)
         .map(|project| (project.key, project.name))
         .unzip();
+    let cleaned = fields::clean(&event.kind, &data, place.workspace, project.as_deref());
+    let (secrets, mut cleaned) = (cleaned.secrets, cleaned.members);
+    let category = category(&kind, &data);
+    let tool = tool::of(&cleaned);
+    let entity_type = cleaned.remove("entity_type");
+    let duration_ms = cleaned.remove("duration_ms");
+    let masked_before = cleaned.remove("secrets");
+    for in_record in IN_RECORD {
+        cleaned.remove(in_record);
+    }
     Record {
-        path: (place.path).and_then(|raw| path::clean(raw, place.workspace, project.as_deref())),
-        data: fields::clean(&event.kind, &data, place.workspace, project.as_deref()),
+        path: place.path,
+        editor: program.editor,
+        editor_version: program.editor_version,
+        operating_system: program.operating_system,
+        machine: program.machine,
+        category,
+        entity_type: entity_type.and_then(|kind| kind.as_str().map(str::to_owned)),
+        tool,
+        duration_ms: duration_ms.and_then(|duration| duration.as_u64()),
+        secrets: masked_before
+            .and_then(|count| count.as_u64())
+            .unwrap_or(0)
+            .saturating_add(secrets)
+            .min(MAX_COUNT),
+        data: cleaned,
         language: place.language,
         project,
         project_name,
         event_id: text::clean(&event.id),
-        kind: text::clean(&event.kind),
+        kind,
         at: event.effective_at,
         local_time: local::text(event.effective_at, clock.offset),
         offset: clock.offset,
@@ -109,8 +168,8 @@ pub struct EventPlace<'a> {
     pub language: Option<String>,
     /// Of `data.project`, else of the last segment of `data.workspace`.
     pub project: Option<Project>,
-    /// As it was sent.
-    pub path: Option<&'a str>,
+    /// Cleaned.
+    pub path: Option<String>,
     /// As it was sent.
     pub workspace: Option<&'a str>,
 }
@@ -120,16 +179,47 @@ impl<'a> EventPlace<'a> {
     pub fn of(kind: &str, data: &'a Map<String, Value>) -> Self {
         let string = |name: &str| data.get(name).and_then(Value::as_str);
         let workspace = string("workspace");
+        let project =
+            (string("project").and_then(Project::of)).or_else(|| workspace.and_then(Project::of));
+        let key = project.as_ref().map(|project| project.key.as_str());
         let path = string("path").or_else(|| fields::file_entity(kind, data));
+        let path = path.and_then(|path| path::clean(path, workspace, key));
         let language = string("language").and_then(language::canonical);
-        let project = string("project").and_then(Project::of);
         Self {
-            language: language.or_else(|| path.and_then(language::of_path)),
-            project: project.or_else(|| workspace.and_then(Project::of)),
+            language: language.or_else(|| path.as_deref().and_then(language::of_path)),
+            project,
             path,
             workspace,
         }
     }
+}
+
+/// The category that the data names (WakaTime's clients do), in lower case, else the one of the type and of what a
+/// heartbeat's entity is.
+pub fn category(kind: &str, data: &Map<String, Value>) -> Option<String> {
+    let string = |name: &str| data.get(name).and_then(Value::as_str);
+    let named = string("category").map(|named| fields::name(&named.to_lowercase()));
+    if let Some(named) = named
+        .as_deref()
+        .map(str::trim)
+        .filter(|named| !named.is_empty())
+    {
+        return Some(named.to_owned());
+    }
+    let of_kind = match kind {
+        "heartbeat" => match string("entity_type") {
+            Some("domain" | "url") => "browsing",
+            Some("event") => "meeting",
+            _ => "coding",
+        },
+        "ai.suggestion" => "ai coding",
+        "build.finished" => "building",
+        "debug.started" | "debug.ended" => "debugging",
+        "test.finished" => "running tests",
+        _ if kind.starts_with("file.") => "coding",
+        _ => return None,
+    };
+    Some(of_kind.to_owned())
 }
 
 impl Record {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use store::{AlertRevision, Effects, Jobs, StoreError};
+use store::{AlertRevision, Effects, Jobs, NormalizedClient, StoreError, StoredEvent};
 use types::id::BatchRef;
 use types::job::{JobKind, JobMessage};
 
-use super::difference::row;
+use super::difference::{client, row};
 use crate::jobs::Work;
 
 /// Normalizes what batches hold.
@@ -21,8 +21,17 @@ impl<S: Jobs> Work for NormalizeWork<S> {
     async fn compute(&self, jobs: &[JobMessage]) -> Result<Effects, StoreError> {
         let batches: BTreeSet<BatchRef> = jobs.iter().map(|job| job.body.batch).collect();
         let events = self.store.events_of(batches.into_iter().collect()).await?;
-        Ok(Effects::Normalized(events.iter().map(row).collect()))
+        Ok(Effects::Normalized {
+            records: events.iter().map(row).collect(),
+            clients: clients(&events),
+        })
     }
 
     async fn committed(&self, _revisions: Vec<AlertRevision>) {}
+}
+
+/// The clients of the batches that these events, in order, belong to.
+fn clients(events: &[StoredEvent]) -> Vec<NormalizedClient> {
+    let batches = events.chunk_by(|one, next| one.at.batch() == next.at.batch());
+    batches.filter_map(|events| client(&events[0])).collect()
 }

@@ -2,6 +2,7 @@
 
 mod build;
 mod hostile;
+mod idempotent;
 mod laws;
 mod masking;
 mod metrics_page;

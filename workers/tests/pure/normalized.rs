@@ -189,6 +189,9 @@ fn paths_lose_the_machine_they_were_on() {
         ("~/x.rs", None, None, "x.rs"),
         ("~ada/x.rs", None, None, "x.rs"),
         ("file:///Users/ada/x.rs", None, None, "x.rs"),
+        // What is left of the workspace, `app`, names the folder in a container as well.
+        ("/srv/app/a.rs", Some("/Users/ada/app"), None, "a.rs"),
+        ("D:\\app\\a.rs", Some("C:\\Users\\ada\\app"), None, "a.rs"),
         ("/usr/include/stdio.h", None, None, "/usr/include/stdio.h"),
         ("src/home/index.ts", None, None, "src/home/index.ts"),
         ("a\0b.rs", None, None, "a b.rs"),
@@ -355,10 +358,11 @@ fn data_keeps_what_fits_its_type_and_cleans_it() {
     });
     let record = record("terminal.command", &data);
     let expected = json!({
-        "command": "curl -u *** https://x", "exit_code": -1, "duration_ms": 12, "cwd": "app",
+        "command": "curl -u *** https://x", "exit_code": -1, "cwd": "app",
         "extra": {"apiKey": "***", "n": 1.5, "deep": [null, true]},
     });
     assert_eq!(Value::Object(record.data), expected);
+    assert_eq!((record.duration_ms, record.secrets), (Some(12), 2));
 }
 
 #[test]

@@ -123,7 +123,7 @@ pub fn day_with(day: &str, events: &[StoredEvent], idle: i64) -> Value {
         "machines":
             shares(&known(times(&active, |place| place.program.machine.clone().unwrap_or_default())), None, None),
         "operating_systems":
-            shares(&known(times(&active, |place| place.program.system.clone().unwrap_or_default())), None, None),
+            shares(&known(times(&active, |place| place.program.operating_system.clone().unwrap_or_default())), None, None),
         "categories": shares(&known(times(&active, |place| place.category.clone())), None, None),
         "branches": shares(&known(times(&active, |place| place.branch.clone())), None, None),
         "sessions": sessions.len(),
@@ -259,6 +259,9 @@ fn line<'a>(day: &str, events: &'a [StoredEvent]) -> Vec<Place<'a>> {
             "" => of_kind.to_owned(),
             named => named.to_lowercase(),
         };
+        let mut data = record.data;
+        // A field of the record, not a member of its data.
+        data.extend((record.duration_ms).map(|ms| ("duration_ms".to_owned(), ms.into())));
         line.push(Place {
             at: event.effective_at.div_euclid(1000),
             project_name: own_project.and(record.project_name),
@@ -269,7 +272,7 @@ fn line<'a>(day: &str, events: &'a [StoredEvent]) -> Vec<Place<'a>> {
             category,
             path: record.path,
             program: ClientProgram::of(event, &sent),
-            data: record.data,
+            data,
             body,
             event,
         });

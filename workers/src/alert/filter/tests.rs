@@ -20,6 +20,15 @@ pub fn record(kind: &str, minute: i64, data: &Value) -> Record {
         project: Some("demo".to_owned()),
         project_name: None,
         path: None,
+        editor: Some("vscode".to_owned()),
+        editor_version: None,
+        operating_system: None,
+        machine: None,
+        category: Some("coding".to_owned()),
+        entity_type: None,
+        tool: Some("cargo".to_owned()),
+        duration_ms: Some(1500),
+        secrets: 2,
         data: data.as_object().cloned().unwrap_or_default(),
     }
 }
@@ -77,6 +86,29 @@ fn a_field_is_one_of_some_values_or_within_bounds() {
         !matches("language = 'rust'", &json!({"language": "rust"})),
         "the normalized one counts"
     );
+}
+
+#[test]
+fn fields_of_the_record_are_asked_by_their_names() {
+    let sent = json!({"tool": "Cargo", "editor": "Code", "category": "Coding", "secrets": 7, "duration_ms": 9});
+    for text in [
+        "tool = 'cargo'",
+        "editor = ['vscode', 'vim']",
+        "category = 'coding'",
+        "secrets = { at_least = 1, at_most = 2 }",
+        "duration_ms = { at_least = 1000 }",
+    ] {
+        assert!(matches(text, &sent), "{text}");
+        assert!(matches(text, &json!({})), "{text}");
+    }
+    for text in [
+        "tool = 'Cargo'",
+        "secrets = 7",
+        "entity_type = 'file'",
+        "duration_ms = 9",
+    ] {
+        assert!(!matches(text, &sent), "{text}");
+    }
 }
 
 #[test]

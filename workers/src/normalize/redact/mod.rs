@@ -12,4 +12,4 @@ mod token;
 mod value;
 
 pub use names::is_secret_name;
-pub use redactor::{MAX_READ, REDACTED, hide_homes, redact};
+pub use redactor::{MAX_READ, REDACTED, Redacted, hide_homes_head, redact, redacted_head};

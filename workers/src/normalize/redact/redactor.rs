@@ -26,6 +26,15 @@ const MESSAGES: &[&str] = &[
     "--subject",
 ];
 
+/// A text without secrets and home folders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redacted {
+    pub text: String,
+    /// How many secrets were replaced. Not counted is what is hidden without being one: home folders and users, a mark
+    /// `***` that was there already, a variable (`$TOKEN`), and a hash of git's lengths.
+    pub secrets: u32,
+}
+
 /// `raw` without control characters, secrets and home folders, each replaced by `***`.
 ///
 /// Secrets are: values of secret names, however they are attached; short flags and arguments of known programs
@@ -33,11 +42,21 @@ const MESSAGES: &[&str] = &[
 /// keys of known forms (AWS, GitHub, JWT, …); long words that look random.
 #[must_use]
 pub fn redact(raw: &str) -> String {
-    passes(raw, |text| {
-        let text = decode(text, Redactor::pass);
-        let text = hide(&text, commands::secrets(&text).into_iter());
-        Redactor::pass(&text)
-    })
+    redacted(raw).text
+}
+
+/// The same as [`redact`], with the number of secrets.
+#[must_use]
+pub fn redacted(raw: &str) -> Redacted {
+    let mut secrets = 0;
+    let text = passes(raw, |text| {
+        let text = decode(text, |text| Redactor::pass(text).text);
+        let by_command = hide(&text, commands::secrets(&text).into_iter());
+        let by_word = Redactor::pass(&by_command.text);
+        secrets += by_command.secrets + by_word.secrets;
+        by_word.text
+    });
+    Redacted { text, secrets }
 }
 
 /// `raw` without control characters, home folders and the users of URLs: for names, which may look like secrets.
@@ -46,8 +65,36 @@ pub fn hide_homes(raw: &str) -> String {
     passes(raw, |text| Redactor::homes(&decode(text, Redactor::homes)))
 }
 
+/// The same as [`redacted`], with at most `max` bytes (at least 3).
+#[must_use]
+pub fn redacted_head(raw: &str, max: usize) -> Redacted {
+    let Redacted { text, secrets } = redacted(raw);
+    Redacted {
+        text: cut(text, max, redact),
+        secrets,
+    }
+}
+
+/// The same as [`hide_homes`], with at most `max` bytes (at least 3).
+#[must_use]
+pub fn hide_homes_head(raw: &str, max: usize) -> String {
+    cut(hide_homes(raw), max, hide_homes)
+}
+
+/// The start of a clean text. Where it is cut, half a mark may be left, or a quote without its other half: it is
+/// cleaned again, so that what is kept is clean by itself.
+fn cut(mut text: String, max: usize, clean: impl Fn(&str) -> String) -> String {
+    for _ in 0..MAX_PASSES {
+        if text.len() <= max {
+            break;
+        }
+        text = clean(&text::head(&text, max));
+    }
+    text::head(&text, max)
+}
+
 /// Passes over `raw` until one changes nothing.
-fn passes(raw: &str, pass: impl Fn(&str) -> String) -> String {
+fn passes(raw: &str, mut pass: impl FnMut(&str) -> String) -> String {
     let mut text = text::clean(readable(raw));
     for _ in 0..MAX_PASSES {
         let next = pass(&text);
@@ -86,14 +133,14 @@ fn decode(text: &str, pass: impl Fn(&str) -> String) -> String {
 }
 
 /// `text` with what lies in `ranges` hidden, but the quotes around it.
-fn hide(text: &str, ranges: impl Iterator<Item = std::ops::Range<usize>>) -> String {
+fn hide(text: &str, ranges: impl Iterator<Item = std::ops::Range<usize>>) -> Redacted {
     let mut redactor = Redactor::new(text);
     for range in ranges {
         redactor.copy(range.start - redactor.at);
         redactor.hide_value(range.end - range.start);
     }
     redactor.copy(text.len() - redactor.at);
-    redactor.out
+    redactor.done()
 }
 
 struct Redactor<'a> {
@@ -101,6 +148,8 @@ struct Redactor<'a> {
     /// The next byte to read.
     at: usize,
     out: String,
+    /// Secrets that were hidden.
+    secrets: u32,
     /// The quote that encloses the place.
     quote: Option<char>,
     /// The short flags of the program whose arguments are read.
@@ -119,6 +168,7 @@ impl<'a> Redactor<'a> {
             text,
             at: 0,
             out: String::with_capacity(text.len()),
+            secrets: 0,
             quote: None,
             program: None,
             reads: false,
@@ -152,12 +202,19 @@ impl<'a> Redactor<'a> {
     }
 
     /// The text after one pass.
-    fn pass(text: &str) -> String {
+    fn pass(text: &str) -> Redacted {
         let mut redactor = Redactor::new(text);
         while redactor.at < redactor.text.len() {
             redactor.step();
         }
-        redactor.out
+        redactor.done()
+    }
+
+    fn done(self) -> Redacted {
+        Redacted {
+            text: self.out,
+            secrets: self.secrets,
+        }
     }
 
     fn rest(&self) -> &'a str {
@@ -175,7 +232,7 @@ impl<'a> Redactor<'a> {
             self.authority();
         } else if let Some(block) = token::pem(self.rest()).or_else(|| token::hook(self.rest())) {
             self.copy(block.start);
-            self.hide(block.end - block.start);
+            self.hide_secret(block.end - block.start);
         } else if is_word(c) && !self.out.ends_with(is_word) {
             self.word();
         } else {
@@ -187,7 +244,7 @@ impl<'a> Redactor<'a> {
     fn authority(&mut self) {
         let user = token::userinfo(self.rest());
         if user > 0 {
-            self.hide(user);
+            self.hide_user(user);
         } else if let Some(machine) = token::remote(self.rest()) {
             self.copy(machine.start);
             self.hide(machine.end - machine.start);
@@ -257,9 +314,13 @@ impl<'a> Redactor<'a> {
             };
             self.copy(start);
             self.hide_value(value::length(self.rest(), self.quote, false));
-        } else if let Some(length) = token::random(self.rest())
-            .or_else(|| token::user_of_remote(&self.out, self.rest(), word))
-        {
+        } else if let Some(length) = token::random(self.rest()) {
+            if token::is_git_hash(&self.rest()[..length]) {
+                self.hide(length);
+            } else {
+                self.hide_secret(length);
+            }
+        } else if let Some(length) = token::user_of_remote(&self.out, self.rest(), word) {
             self.hide(length);
         } else {
             self.plain(word);
@@ -320,8 +381,28 @@ impl<'a> Redactor<'a> {
         let is_around = value.len() >= 2 * quote.len() && value.ends_with(quote);
         let around = if is_around { quote } else { "" };
         self.out.push_str(around);
-        self.hide(length);
+        self.hide_secret(length);
         self.out.push_str(around);
+    }
+
+    /// Hides user and password of a URL. A user alone is a name, unless it looks like a token.
+    fn hide_user(&mut self, length: usize) {
+        let user = &self.rest()[..length];
+        let has_password = user
+            .split_once(':')
+            .is_some_and(|(_, password)| !password.is_empty());
+        if has_password || token::random(user).is_some() {
+            self.hide_secret(length);
+        } else {
+            self.hide(length);
+        }
+    }
+
+    /// Hides a secret, and counts it unless it was hidden before or is only referred to.
+    fn hide_secret(&mut self, length: usize) {
+        let secret = &self.rest()[..length];
+        self.secrets += u32::from(!is_hidden(secret) && !value::is_reference(secret));
+        self.hide(length);
     }
 
     fn hide(&mut self, length: usize) {
@@ -337,6 +418,11 @@ impl<'a> Redactor<'a> {
         self.out.push_str(&self.rest()[..length]);
         self.at += length;
     }
+}
+
+/// Whether it holds nothing that was not hidden before: only stars, or a secret with a part that another pass hid.
+fn is_hidden(secret: &str) -> bool {
+    secret.contains(REDACTED) || value::unquoted(secret).bytes().all(|byte| byte == b'*')
 }
 
 /// Whether a message can begin after `before`.

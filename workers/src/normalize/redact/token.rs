@@ -133,6 +133,15 @@ pub fn random(text: &str) -> Option<usize> {
     Some(plain + if plain == all { padding } else { 0 })
 }
 
+/// Whether a word that looks random has the form of a commit's hash: SHA-1, or SHA-256 (git's documentation,
+/// `hash-function-transition`). It is hidden, for it may be a key, but most often it is none.
+pub fn is_git_hash(word: &str) -> bool {
+    matches!(word.len(), 40 | 64)
+        && word
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
 /// As much of a URL is looked at for its user and password, in bytes.
 const MAX_URL: usize = 2048;
 

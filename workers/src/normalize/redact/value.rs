@@ -214,6 +214,26 @@ pub fn unquoted(value: &str) -> &str {
     value[quote.len()..].strip_suffix(quote).unwrap_or(value)
 }
 
+/// Whether a value says only where the secret is: `$TOKEN`, `"${TOKEN}"`, `$(cmd)`, `%TOKEN%`, `Bearer $TOKEN`. Within
+/// single quotes a shell reads no variable.
+pub fn is_reference(value: &str) -> bool {
+    if value.starts_with('\'') {
+        return false;
+    }
+    // Of a header, what follows the scheme; of a user with a password, the password.
+    let last = unquoted(value)
+        .rsplit([' ', ':'])
+        .next()
+        .unwrap_or_default();
+    let is_variable = |rest: &str| {
+        rest.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '{' | '('))
+    };
+    let of_windows = last
+        .strip_prefix('%')
+        .and_then(|rest| rest.strip_suffix('%'));
+    last.strip_prefix('$').is_some_and(is_variable) || of_windows.is_some_and(is_variable)
+}
+
 /// The bytes of the value that `text` begins with: one word of a shell, in which quoted parts may
 /// hold anything. It ends with the text that `quote` encloses, `in_list` also before `,` and `}`.
 pub fn length(text: &str, quote: Option<char>, in_list: bool) -> usize {
