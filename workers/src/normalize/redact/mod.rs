@@ -4,6 +4,7 @@
 //! once. When in doubt it redacts: a hidden word costs less than a password in a database.
 
 mod commands;
+mod formats;
 mod home;
 mod names;
 mod redactor;

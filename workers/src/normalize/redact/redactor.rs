@@ -3,7 +3,7 @@
 use super::names::{Follows, ShortFlag};
 use super::scan::{is_word, length};
 use super::value::Named;
-use super::{commands, home, names, token, value};
+use super::{commands, formats, home, names, token, value};
 use crate::normalize::{location, text};
 
 /// Replaces what was hidden.
@@ -230,7 +230,9 @@ impl<'a> Redactor<'a> {
         } else if self.rest().starts_with("://") {
             self.copy(3);
             self.authority();
-        } else if let Some(block) = token::pem(self.rest()).or_else(|| token::hook(self.rest())) {
+        } else if let Some(block) =
+            formats::block(self.rest()).or_else(|| formats::address(self.rest()))
+        {
             self.copy(block.start);
             self.hide_secret(block.end - block.start);
         } else if is_word(c) && !self.out.ends_with(is_word) {

@@ -1,96 +1,10 @@
-//! Words that are secrets by their form: keys of known makers, and what looks random.
+//! Words that are secrets by themselves: keys of known makers, and what looks random; and users of URLs and remotes.
 
 use std::ops::Range;
 
+use super::formats;
 use super::scan::{is_word, length};
 
-/// Starts of keys, and how many characters at least follow.
-const KEYS: &[(&str, usize)] = &[
-    ("AKIA", 16),
-    ("ASIA", 16),
-    ("ABIA", 16),
-    ("ACCA", 16),
-    ("AIza", 30),
-    ("ghp_", 20),
-    ("gho_", 20),
-    ("ghu_", 20),
-    ("ghs_", 20),
-    ("ghr_", 20),
-    ("github_pat_", 20),
-    ("glpat-", 16),
-    ("gldt-", 16),
-    ("glrt-", 16),
-    ("glcbt-", 16),
-    ("glptt-", 16),
-    ("glsoat-", 16),
-    ("xoxb-", 10),
-    ("xoxp-", 10),
-    ("xoxa-", 10),
-    ("xoxr-", 10),
-    ("xoxs-", 10),
-    ("xoxc-", 10),
-    ("xoxd-", 10),
-    ("xoxe.", 10),
-    ("xoxe-", 10),
-    ("xapp-", 10),
-    ("sk-", 20),
-    ("sk_live_", 10),
-    ("sk_test_", 10),
-    ("rk_live_", 10),
-    ("rk_test_", 10),
-    ("pk_live_", 10),
-    ("whsec_", 20),
-    ("npm_", 20),
-    ("pypi-", 20),
-    ("rubygems_", 20),
-    ("dop_v1_", 20),
-    ("doo_v1_", 20),
-    ("dor_v1_", 20),
-    ("hf_", 20),
-    ("hvs.", 20),
-    ("hvb.", 20),
-    ("s.", 24),
-    ("SG.", 20),
-    ("nfp_", 20),
-    ("nfc_", 20),
-    ("ya29.", 20),
-    ("GOCSPX-", 20),
-    ("1//0", 30),
-    ("eyJ", 30),
-    ("shpat_", 20),
-    ("shpss_", 20),
-    ("shpca_", 20),
-    ("shppa_", 20),
-    ("sq0atp-", 20),
-    ("sq0csp-", 20),
-    ("lin_api_", 20),
-    ("figd_", 20),
-    ("dckr_pat_", 20),
-    ("dckr_oat_", 20),
-    ("pul-", 20),
-    ("tskey-", 15),
-    ("PMAK-", 20),
-    ("NRAK-", 20),
-    ("phc_", 20),
-    ("phx_", 20),
-    ("sntrys_", 20),
-    ("sntryu_", 20),
-    ("r8_", 20),
-    ("gsk_", 20),
-    ("xai-", 20),
-    ("pplx-", 20),
-    ("nvapi-", 20),
-    ("sbp_", 20),
-    ("ATATT3", 20),
-    ("ATCTT3", 20),
-    ("ATBB", 24),
-    ("ntn_", 20),
-    ("secret_", 40),
-    ("dp.pt.", 20),
-    ("dapi", 32),
-    ("BBDC-", 20),
-    ("AGE-SECRET-KEY-1", 20),
-];
 /// Shorter words never count as random.
 const MIN: usize = 20;
 /// Digits of the shortest hash that counts as a secret (128 bits).
@@ -108,11 +22,8 @@ pub fn random(text: &str) -> Option<usize> {
         text.bytes()
             .take_while(move |b| is_base64(*b) || more.as_bytes().contains(b))
     };
-    let dotted = of(".").count();
-    let key =
-        |(start, least): &(&str, usize)| text.starts_with(start) && dotted >= start.len() + least;
-    if KEYS.iter().any(key) {
-        return Some(dotted);
+    if let Some(key) = formats::token(text) {
+        return Some(key);
     }
     let plain = of("").take(MAX).count();
     let all = of("/+").take(MAX).count();
@@ -221,23 +132,6 @@ pub fn userinfo(text: &str) -> usize {
     at.filter(|at| &word[..*at] != "git").unwrap_or(0)
 }
 
-/// The text within the PEM block that `text` begins with. One without an end reaches to the end of the text.
-pub fn pem(text: &str) -> Option<Range<usize>> {
-    let label = text.strip_prefix(BEGIN)?;
-    let label = &label[..label.floor_char_boundary(MAX_LABEL)];
-    let start = BEGIN.len() + label.find(DASHES)? + DASHES.len();
-    let end = text[start..]
-        .find(END)
-        .map_or(text.len(), |length| start + length);
-    Some(start..end)
-}
-
-const BEGIN: &str = "-----BEGIN ";
-const END: &str = "-----END ";
-const DASHES: &str = "-----";
-/// The longest label of a PEM block, in bytes.
-const MAX_LABEL: usize = 64;
-
 /// The length of the user in `user@host:path`, as scp writes it, or in `ssh:/user@host/path`. `git` is everyone's.
 pub fn user_of_remote(before: &str, text: &str, word: &str) -> Option<usize> {
     let host = text[word.len()..].strip_prefix('@')?;
@@ -257,19 +151,4 @@ pub fn remote(text: &str) -> Option<Range<usize>> {
     let authority = &text[..length(text, |c| is_word(c) || "+@%".contains(c))];
     let kind = authority.find('+')?;
     (authority.len() > kind + 1).then_some(kind + 1..authority.len())
-}
-
-/// Addresses that let anyone who knows them write: what follows them is the secret.
-const HOOKS: &[&str] = &[
-    "hooks.slack.com/services/",
-    "discord.com/api/webhooks/",
-    "discordapp.com/api/webhooks/",
-    "api.telegram.org/bot",
-];
-
-/// The secret part of the webhook's address that `text` begins with.
-pub fn hook(text: &str) -> Option<Range<usize>> {
-    let hook = HOOKS.iter().find(|hook| text.starts_with(*hook))?;
-    let secret = length(&text[hook.len()..], |c| is_word(c) || "/:".contains(c));
-    (secret > 0).then_some(hook.len()..hook.len() + secret)
 }
