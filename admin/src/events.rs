@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use store::{Listings, StoredEvent};
 use types::time::rfc3339;
-use workers::normalize::{Record, normalize};
+use workers::normalize::normalize;
 
 use crate::developer::{OwnDeveloper, ensure_known};
 use crate::output::{self, OUTPUT, Page, SELECTION};
@@ -72,6 +72,17 @@ struct EventEntry {
     project: Option<String>,
     language: Option<String>,
     path: Option<String>,
+    editor: Option<String>,
+    editor_version: Option<String>,
+    operating_system: Option<String>,
+    machine: Option<String>,
+    category: Option<String>,
+    entity_type: Option<String>,
+    tool: Option<String>,
+    /// In milliseconds.
+    duration_ms: Option<u64>,
+    /// How many were masked in its texts.
+    secrets: u64,
     data: serde_json::Map<String, Value>,
 }
 
@@ -82,25 +93,26 @@ const TELLING: [&str; 9] = [
 
 impl EventEntry {
     fn of(event: &StoredEvent) -> Self {
-        let Record {
-            event_id,
-            kind,
-            language,
-            project,
-            path,
-            data,
-            ..
-        } = normalize(event);
+        let record = normalize(event);
         Self {
-            id: event_id,
-            r#type: kind,
+            id: record.event_id,
+            r#type: record.kind,
             at: rfc3339(event.effective_at),
             local_day: event.local_day.clone(),
             r#ref: event.at.to_string(),
-            project,
-            language,
-            path,
-            data,
+            project: record.project,
+            language: record.language,
+            path: record.path,
+            editor: record.editor,
+            editor_version: record.editor_version,
+            operating_system: record.operating_system,
+            machine: record.machine,
+            category: record.category,
+            entity_type: record.entity_type,
+            tool: record.tool,
+            duration_ms: record.duration_ms,
+            secrets: record.secrets,
+            data: record.data,
         }
     }
 
@@ -134,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    fn row(kind: &str, data: &Value) -> [String; 6] {
+    fn entry(kind: &str, data: &Value) -> EventEntry {
         let body =
             json!({"id": "e1", "type": kind, "occurred_at": "2026-03-01T09:00:00Z", "data": data});
         EventEntry::of(&StoredEvent {
@@ -152,7 +164,20 @@ mod tests {
             zone: None,
             client: None,
         })
-        .row()
+    }
+
+    fn row(kind: &str, data: &Value) -> [String; 6] {
+        entry(kind, data).row()
+    }
+
+    #[test]
+    fn an_entry_in_json_has_every_field_of_the_record() {
+        let data =
+            json!({"command": "API_KEY=hunter2 Cargo test", "duration_ms": 1500, "editor": "Code"});
+        let entry = serde_json::to_value(entry("terminal.command", &data)).unwrap();
+        let told =
+            ["tool", "duration_ms", "secrets", "editor", "category"].map(|name| &entry[name]);
+        assert_eq!(json!(told), json!(["cargo", 1500, 1, "vscode", null]));
     }
 
     #[test]

@@ -146,6 +146,101 @@ fn is_that_of(record: &Value, event: &str) {
     assert_eq!(*record, serde_json::to_value(normalize(&event)).unwrap());
 }
 
+/// Contract: records.fields, records.data, records.tool, records.secrets-counted
+async fn a_record_tells_with_what_one_worked(engine: Engine) {
+    let (deployment, client) = Deployment::running(engine).await;
+    let agent = "wakatime/13.1.0 (Linux-6.1) Python3.11 vscode/1.96.2 vscode-wakatime/24.6";
+    let data = [
+        json!({"command": format!("cd app && API_KEY={SECRET} ./gradlew test"), "duration_ms": 1500.0}),
+        json!({"command": "ls", "editor": "Neovim", "tool": "PyTest", "category": "Debugging", "secrets": 1}),
+        json!({"command": "echo $TOKEN", "editor": "Code", "tool": null, "entity_type": "app"}),
+        // What no schema knows may hold anything.
+        json!({"command": "x", "tool": ["cargo"], "entity_type": {"a": 1}, "secrets": "hunter2"}),
+    ];
+    let mut batch = envelope("b1", &events("terminal.command", &data));
+    batch["client"] = json!({"name": agent, "host_id": "my+laptop"});
+    let reply = client.send(&batch).await;
+    assert_eq!(reply["counts"]["accepted"], 4, "{reply}");
+    deployment.completed(1).await;
+    let read = records_by_id(&deployment).await;
+    let told = |id: &str| {
+        let fields = [
+            "editor",
+            "editor_version",
+            "operating_system",
+            "machine",
+            "category",
+            "entity_type",
+            "tool",
+            "duration_ms",
+            "secrets",
+        ];
+        Value::from_iter(fields.map(|name| read[id][name].clone()))
+    };
+    let expected = [
+        json!([
+            "vscode",
+            "1.96.2",
+            "linux",
+            "my laptop",
+            null,
+            null,
+            "gradle",
+            1500,
+            1
+        ]),
+        json!([
+            "neovim",
+            null,
+            "linux",
+            "my laptop",
+            "debugging",
+            null,
+            "pytest",
+            null,
+            1
+        ]),
+        json!([
+            "vscode",
+            "1.96.2",
+            "linux",
+            "my laptop",
+            null,
+            "app",
+            null,
+            null,
+            0
+        ]),
+        json!([
+            "vscode",
+            "1.96.2",
+            "linux",
+            "my laptop",
+            null,
+            null,
+            null,
+            null,
+            0
+        ]),
+    ];
+    for (at, expected) in expected.iter().enumerate() {
+        assert_eq!(
+            told(&format!("e{at}")),
+            *expected,
+            "{}",
+            read[&format!("e{at}")]
+        );
+    }
+    assert!(!json!(read).to_string().contains(SECRET));
+    for record in read.values() {
+        let members = record["data"].as_object().unwrap().keys();
+        assert!(
+            members.into_iter().all(|name| name == "command"),
+            "{record}"
+        );
+    }
+}
+
 /// JSON that a database reads otherwise than the normalizer, or not at all, harms no query of any record.
 async fn a_record_of_ambiguous_json_is_read_whole(engine: Engine) {
     let (deployment, client) = Deployment::running(engine).await;
@@ -298,6 +393,7 @@ async fn a_project_is_shown_as_its_owner_wrote_it(engine: Engine) {
 harness::on_both_stores!(
     no_home_folder_is_in_a_record,
     no_secret_is_in_a_record,
+    a_record_tells_with_what_one_worked,
     a_record_is_read_whole,
     a_record_of_ambiguous_json_is_read_whole,
     different_names_are_different_projects,

@@ -268,7 +268,7 @@ mod tests {
             None,
             Some(json!({"name": "vscode-devtrail", "host_id": "my%20laptop", "os": "Darwin"})),
             Some(
-                json!({"name": "wakatime/13.1.0 (Linux-6.1) Python3.11 vscode/1.96 vscode-wakatime/24.6", "host_id": "a+b"}),
+                json!({"name": "wakatime/1 (Linux-6.1) vscode/1.96 vscode-wakatime/24.6", "host_id": "a+b"}),
             ),
             Some(json!({"editor": "Neovim", "editor_version": "0.10", "platform": "win32"})),
         ])

@@ -27,8 +27,9 @@ impl Project {
     ///
     /// The key is lower case, `[a-z0-9-]`, at most 64 bytes. `C++`, `C#` and the like have the name that the language
     /// has. A name with letters or signs that a key cannot hold, or longer than one, ends in eight hex digits of its
-    /// hash, so that two such names stay two, unless they differ only beyond the 125 bytes that are kept. Names that differ only in capitals, or in how their separators (spaces,
-    /// `-`, `_`, `.`) are written, are one project, and so are NFC and NFD of a name.
+    /// hash, so that two such names stay two, unless they differ only beyond the 125 bytes that are kept. Names that
+    /// differ only in capitals, or in how their separators (spaces, `-`, `_`, `.`) are written, are one project, and
+    /// so are NFC and NFD of a name.
     #[must_use]
     pub fn of(project: &str) -> Option<Self> {
         let mut name = readable_name(project)?;

@@ -123,7 +123,9 @@ pub fn day_with(day: &str, events: &[StoredEvent], idle: i64) -> Value {
         "machines":
             shares(&known(times(&active, |place| place.program.machine.clone().unwrap_or_default())), None, None),
         "operating_systems":
-            shares(&known(times(&active, |place| place.program.operating_system.clone().unwrap_or_default())), None, None),
+            shares(
+            &known(times(&active, |place| place.program.operating_system.clone().unwrap_or_default())), None, None,
+        ),
         "categories": shares(&known(times(&active, |place| place.category.clone())), None, None),
         "branches": shares(&known(times(&active, |place| place.branch.clone())), None, None),
         "sessions": sessions.len(),
