@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
@@ -56,7 +57,7 @@ impl ClientProgram {
     /// Of the envelope's `client`, and of the event's own `data.editor`.
     #[must_use]
     pub fn of(event: &StoredEvent, data: &Map<String, Value>) -> Self {
-        let program = Self::of_batch(event);
+        let program = Self::clone(&Self::of_batch(event));
         let own = data.get("editor").and_then(Value::as_str).and_then(editor);
         match own {
             Some(own) if program.editor.as_ref() != Some(&own) => Self {
@@ -70,18 +71,17 @@ impl ClientProgram {
 
     /// Of the envelope's `client` of the event's batch. All events of a batch have the same: it is read once.
     #[must_use]
-    pub fn of_batch(event: &StoredEvent) -> Self {
+    pub fn of_batch(event: &StoredEvent) -> Rc<Self> {
         thread_local! {
-            static LAST: RefCell<(Option<Vec<u8>>, ClientProgram)> = RefCell::default();
+            static LAST: RefCell<(Option<Vec<u8>>, Rc<ClientProgram>)> = RefCell::default();
         }
         LAST.with_borrow_mut(|(client, program)| {
             if *client != event.client {
                 client.clone_from(&event.client);
-                *program = client
-                    .as_deref()
-                    .map_or_else(Self::default, Self::of_client);
+                let read = client.as_deref().map(Self::of_client);
+                *program = Rc::new(read.unwrap_or_default());
             }
-            program.clone()
+            Rc::clone(program)
         })
     }
 

@@ -20,13 +20,13 @@ pub fn row(event: &StoredEvent) -> NormalizedRow {
         (read.as_ref()).is_some_and(|(text, read)| !read.has_repeated && is_plain(text));
     let body = read.map(|(_, read)| read.value.into_value());
     let record = record(event, body.as_ref());
-    let editor = ClientProgram::of_batch(event).editor;
+    let program = ClientProgram::of_batch(event);
     let none = Map::new();
     let sent = SentData {
         data: data(body.as_ref()).unwrap_or(&none),
         is_read_alike,
     };
-    sent.row(event, record, editor)
+    sent.row(event, record, program.editor.as_deref())
 }
 
 /// What the records of an event's batch have of its client: the same for all of them. `None` if the client tells
@@ -34,14 +34,14 @@ pub fn row(event: &StoredEvent) -> NormalizedRow {
 #[must_use]
 pub fn client(event: &StoredEvent) -> Option<NormalizedClient> {
     let program = ClientProgram::of_batch(event);
-    let is_told = program != ClientProgram::default();
+    let is_told = *program != ClientProgram::default();
     is_told.then(|| NormalizedClient {
         batch: event.at.batch(),
         version: VERSION,
-        editor: program.editor,
-        editor_version: program.editor_version,
-        operating_system: program.operating_system,
-        machine: program.machine,
+        editor: program.editor.clone(),
+        editor_version: program.editor_version.clone(),
+        operating_system: program.operating_system.clone(),
+        machine: program.machine.clone(),
     })
 }
 
@@ -101,12 +101,7 @@ struct SentData<'a> {
 
 impl SentData<'_> {
     /// `editor` is that of the batch's client.
-    fn row(
-        &self,
-        event: &StoredEvent,
-        mut record: Record,
-        editor: Option<String>,
-    ) -> NormalizedRow {
+    fn row(&self, event: &StoredEvent, mut record: Record, editor: Option<&str>) -> NormalizedRow {
         let mut changes = Map::new();
         let fields = [
             ("editor", record.editor.map(Value::from), editor.into()),

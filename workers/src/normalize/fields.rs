@@ -44,14 +44,14 @@ enum FieldKind {
     Texts,
     /// A list of paths.
     Paths,
-    /// A field of the record itself.
+    /// A field of the record itself, which is made of the data as it was sent.
     InRecord,
 }
 
 /// The members of contract schema 1.0 and 1.1 and one more, whatever the type: one name means one thing.
 const FIELDS: &[(&str, FieldKind)] = &[
     ("branch", FieldKind::Name),
-    ("category", FieldKind::Name),
+    ("category", FieldKind::InRecord),
     ("chars", FieldKind::Count),
     ("chars_added", FieldKind::Count),
     ("chars_removed", FieldKind::Count),
@@ -62,7 +62,7 @@ const FIELDS: &[(&str, FieldKind)] = &[
     ("cursor", FieldKind::Count),
     ("cwd", FieldKind::Path),
     ("duration_ms", FieldKind::Count),
-    ("editor", FieldKind::Name),
+    ("editor", FieldKind::InRecord),
     ("entity_type", FieldKind::Name),
     ("errors", FieldKind::Count),
     ("exit_code", FieldKind::Integer),
@@ -263,10 +263,15 @@ impl<'a> Cleaner<'a> {
         // `{"name": "API_KEY", "value": "X"}`
         let names_a_secret = members.iter().any(|(name, value)| {
             let names = matches!(name.as_str(), "name" | "key" | "field" | "variable");
-            names && value.as_str().is_some_and(redact::is_secret_name)
+            // What is left of it may be a secret's name, too.
+            let is_secret = |name: &str| {
+                redact::is_secret_name(name) || redact::is_secret_name(&redact::redact(name))
+            };
+            names && value.as_str().is_some_and(is_secret)
         });
         let cleaned = members.into_iter().filter_map(|(name, value)| {
-            if names_a_secret && name == "value" && value.is_string() {
+            let is_text = value.as_str().is_some_and(|text| !text.is_empty());
+            if names_a_secret && name == "value" && is_text {
                 return Some((name.clone(), self.secret(value)?));
             }
             self.unread = self.unread.checked_sub(name.len().min(redact::MAX_READ))?;

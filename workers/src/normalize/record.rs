@@ -116,12 +116,10 @@ pub fn record(event: &StoredEvent, body: Option<&Value>) -> Record {
     let (secrets, mut cleaned) = (cleaned.secrets, cleaned.members);
     let category = category(&kind, &data);
     let tool = tool::of(&cleaned);
+    cleaned.remove("tool");
     let entity_type = cleaned.remove("entity_type");
     let duration_ms = cleaned.remove("duration_ms");
     let masked_before = cleaned.remove("secrets");
-    for in_record in IN_RECORD {
-        cleaned.remove(in_record);
-    }
     Record {
         path: place.path,
         editor: program.editor,

@@ -117,6 +117,9 @@ mod tests {
         kept: Vec<String>,
     }
 
+    /// Whether an example is found by its form.
+    type IsFound = fn(&str) -> bool;
+
     fn described(kind: &str) -> Vec<Described> {
         let table: toml::Table = toml::from_str(include_str!("formats.toml")).expect("a table");
         let forms = table[kind].clone().try_into();
@@ -148,7 +151,7 @@ mod tests {
 
     #[test]
     fn examples_of_each_form_are_hidden_and_near_misses_stay() {
-        let finders: [(&str, fn(&str) -> bool); 3] = [
+        let finders: [(&str, IsFound); 3] = [
             ("token", |text| token(text) == Some(text.len())),
             ("address", |text| {
                 let address = text.strip_prefix("https://").expect("a URL");
