@@ -1,6 +1,9 @@
 //! Command lines and free text without secrets, by example.
 
-use workers::normalize::redact;
+use serde_json::json;
+use workers::normalize::{normalize, redact};
+
+use crate::build::event;
 
 #[test]
 fn values_of_secret_names_are_hidden() {
@@ -154,6 +157,45 @@ fn secrets_are_known_by_their_form() {
         ("echo q8Zr2LmX0vTb7YcNs4KdWf1A==", "echo ***"),
     ] {
         assert_eq!(redact(text), expected);
+    }
+}
+
+#[test]
+fn secrets_are_counted_and_nothing_else_is() {
+    let commit = "3fce3b5bb0236da2df6d99672afb8a719642eca7";
+    for (text, secrets) in [
+        ("deploy --token abc --password=x --host y", 2),
+        ("git push https://ada:pw@host/r", 1),
+        ("echo Zq8vT3nR5kLw | docker login --password-stdin", 1),
+        ("echo d41d8cd98f00b204e9800998ecf8427e", 1),
+        ("curl -H 'Authorization: Bearer abc' -u ada:pw x", 2),
+        // A shell reads no variable within single quotes.
+        ("deploy --token '$ecret'", 1),
+        ("cat /Users/ada/x", 0),
+        ("git clone ssh://ada@host/r.git", 0),
+        ("scp a ada@box:b", 0),
+        (&format!("git show {commit}"), 0),
+        ("deploy --token *** --password ****", 0),
+        ("curl -H \"Authorization: Bearer $TOKEN\" -u ada:$PW x", 0),
+        ("API_KEY=${KEY} mysql -p$PW db", 0),
+        ("API_KEY=$(cat key.txt) run", 0),
+        ("deploy --password %PASSWORD%", 0),
+        ("cargo test --workspace", 0),
+    ] {
+        let data = json!({"command": text, "failures": [text]});
+        let record = normalize(&event(
+            "e",
+            "terminal.command",
+            "2026-03-01T12:00:00Z",
+            None,
+            &data,
+        ));
+        assert_eq!(
+            record.secrets,
+            2 * secrets,
+            "{text}: {:?}",
+            record.data["command"]
+        );
     }
 }
 

@@ -231,7 +231,10 @@ pub fn is_reference(value: &str) -> bool {
     let of_windows = last
         .strip_prefix('%')
         .and_then(|rest| rest.strip_suffix('%'));
-    last.strip_prefix('$').is_some_and(is_variable) || of_windows.is_some_and(is_variable)
+    // Of `$(cmd)` a value is the first sign alone.
+    last == "$"
+        || last.strip_prefix('$').is_some_and(is_variable)
+        || of_windows.is_some_and(is_variable)
 }
 
 /// The bytes of the value that `text` begins with: one word of a shell, in which quoted parts may
