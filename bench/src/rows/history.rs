@@ -64,7 +64,7 @@ const READS: usize = 200;
 /// A route, and what it is called with for the first and the last day of a week.
 type Route = (&'static str, fn(&str, &str) -> String);
 /// What is asked for.
-const ROUTES: [Route; 6] = [
+const ROUTES: [Route; 10] = [
     ("/v1/metrics/daily", |from, to| {
         format!("?from={from}&to={to}")
     }),
@@ -77,6 +77,16 @@ const ROUTES: [Route; 6] = [
     ("/v1/sessions", |from, to| format!("?from={from}&to={to}")),
     ("/v1/metrics/daily/{day}/explain", |_, to| to.to_owned()),
     (REPORT, |from, _| week(from)),
+    ("/api/v1/users/current/summaries", |from, to| {
+        format!("?start={from}&end={to}")
+    }),
+    ("/api/v1/users/current/durations", |_, to| {
+        format!("?date={to}")
+    }),
+    ("/api/v1/users/current/stats/all_time", |_, _| String::new()),
+    ("/api/v1/users/current/statusbar/today", |_, _| {
+        String::new()
+    }),
 ];
 
 /// What a batch cost.
