@@ -12,6 +12,7 @@ pub mod dead_letter;
 pub mod developer_settings;
 pub mod event;
 pub mod event_streams;
+pub mod export;
 pub mod formats;
 pub mod id;
 pub mod job;

@@ -29,6 +29,8 @@ pub const TOTALS: &str = "devtrail.query.totals";
 pub const HEARTBEATS: &str = "devtrail.query.heartbeats";
 /// Subject of [`ReportQuery`]; answered by the aggregate workers.
 pub const REPORT: &str = "devtrail.query.report";
+/// Subject of [`ExportQuery`](crate::export::ExportQuery); answered by the aggregate workers.
+pub const EXPORT: &str = "devtrail.query.export";
 /// Subject of [`ResendNote`]; recorded by the persist workers.
 pub const RESEND_NOTES: &str = "devtrail.note.duplicate";
 /// Subject of a [`DecisionRequest`] before a dead letter is redriven; recorded by the persist workers.
