@@ -3,9 +3,9 @@
 //! Each role is a trait in the file of its name, and each engine implements it in a file of the same name. [`Persist`]
 //! stores batches (T1 of `docs/protocol.md`), [`Outbox`] publishes their jobs (T2), [`Jobs`] is what jobs read and how
 //! they finish (T3), [`AlertOutbox`] publishes alerts, [`Attempts`] records what failed, [`DeadLetters`] what
-//! administrators decide about it. [`VerifyReads`], [`QueryReads`], [`Listings`], [`History`], [`Quarantine`] and
-//! [`Retention`] read what is stored, [`Monitoring`] finds what is overdue. [`Sqlite`] and [`Postgres`] are the
-//! engines. No SQL is written outside this crate.
+//! administrators decide about it. [`VerifyReads`], [`QueryReads`], [`Listings`], [`ExportReads`], [`History`],
+//! [`Quarantine`] and [`Retention`] read what is stored, [`Monitoring`] finds what is overdue. [`Sqlite`] and
+//! [`Postgres`] are the engines. No SQL is written outside this crate.
 
 mod alert_change;
 mod alert_outbox;
@@ -18,6 +18,7 @@ mod decoded_batch;
 mod dedup;
 mod effects;
 mod error;
+mod export;
 mod history;
 mod hours;
 mod identity;
@@ -50,6 +51,7 @@ pub use effects::{
     DayRow, Effects, Finding, JobDone, NormalizedClient, NormalizedRow, PartialRow, RuleWindow,
 };
 pub use error::StoreError;
+pub use export::{ExportReads, ExportedEvent, ExportedRefusal, PageLimits};
 pub use history::{AuditEntry, Clue, History};
 pub use hours::{ChangedSpan, HourRange, TimeSpan};
 pub use identity::{Identity, Reread, SeqGap};

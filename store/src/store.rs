@@ -3,6 +3,7 @@
 use crate::alert_outbox::AlertOutbox;
 use crate::attempts::Attempts;
 use crate::dead_letters::DeadLetters;
+use crate::export::ExportReads;
 use crate::history::History;
 use crate::identity::Identity;
 use crate::jobs::Jobs;
@@ -23,6 +24,7 @@ pub trait Store:
     + DeadLetters
     + VerifyReads
     + QueryReads
+    + ExportReads
     + History
     + Retention
     + Monitoring

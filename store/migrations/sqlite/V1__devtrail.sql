@@ -97,6 +97,8 @@ CREATE TABLE refused (
   PRIMARY KEY (src, seq, ordinal)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX refused_by_event ON refused (developer, event_id);
+-- For exports, which page through a developer's in the order they were received.
+CREATE INDEX refused_by_developer ON refused (developer, src, seq, ordinal);
 
 -- Dropped duplicates. The original is the row of `events` with the same key; the bytes are stored
 -- only where they are not the original's.

@@ -8,6 +8,7 @@ mod batches;
 mod database;
 mod dead_letters;
 mod error;
+mod export;
 mod history;
 mod identity;
 mod jobs;

@@ -9,6 +9,7 @@ mod connection;
 mod database;
 mod dead_letters;
 mod error;
+mod export;
 mod history;
 mod identity;
 mod jobs;

@@ -12,6 +12,7 @@ mod cases;
 mod dead_letters;
 mod dedup;
 mod dump;
+mod export;
 mod history;
 mod identity;
 mod leases;
@@ -97,6 +98,11 @@ macro_rules! contract {
             query_reads::a_forgotten_batch_is_nobodys_answer
             query_reads::days_are_read_in_their_order_with_both_ends
             query_reads::alerts_are_listed_by_window_newest_first
+            export::an_events_page_has_each_event_with_its_batch
+            export::a_page_ends_by_rows_or_bytes_and_holds_one_row_at_least
+            export::events_are_exported_by_their_local_days
+            export::refused_events_are_exported_in_the_order_received
+            export::days_and_alerts_are_exported_page_by_page
             listings::everyone_with_a_batch_is_known
             listings::the_newest_events_of_one_developer_come_first
             listings::an_alert_is_found_by_its_id
@@ -143,6 +149,11 @@ macro_rules! contract {
             #[test]
             fn the_order_of_arrival_never_changes_what_is_stored() {
                 crate::order::the_order_of_arrival_never_changes_what_is_stored::<$engine>();
+            }
+
+            #[test]
+            fn pages_of_any_size_give_each_event_once_in_order() {
+                crate::export::pages_of_any_size_give_each_event_once_in_order::<$engine>();
             }
 
             #[test]
