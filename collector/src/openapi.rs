@@ -13,7 +13,7 @@ use utoipa::openapi::OpenApi;
 use http_server::ErrorCode;
 
 pub use parameters::{
-    BatchHeaders, BatchId, DurationsParameters, ExplainedDay, HeartbeatHeaders,
+    BatchHeaders, BatchId, DurationsParameters, ExplainedDay, ExportParameters, HeartbeatHeaders,
     HeartbeatsOfDayParameters, MetricsParameters, ProjectsParameters, ReportedWeek, SchemaName,
     SessionParameters, StatsParameters, StatsRangeParameters, SummariesParameters, TotalParameters,
     WakaTimeParameters, WakaTimeUser,

@@ -20,19 +20,23 @@ impl SettingsMirror {
     /// The IANA zone that the developer has set.
     #[must_use]
     pub fn zone(&self, developer: &DeveloperId) -> Option<String> {
-        self.of(developer).and_then(|settings| settings.zone)
+        self.of(developer).zone
     }
 
     /// The developer's timeout, in seconds: the longest pause that counts as active time.
     #[must_use]
     pub fn idle_seconds(&self, developer: &DeveloperId) -> u64 {
-        self.of(developer).unwrap_or_default().idle()
+        self.of(developer).idle()
     }
 
-    /// What the developer has set, if anything.
-    fn of(&self, developer: &DeveloperId) -> Option<DeveloperSettings> {
+    /// All that the developer has set.
+    #[must_use]
+    pub fn of(&self, developer: &DeveloperId) -> DeveloperSettings {
         let settings = self.settings.read().unwrap_or_else(PoisonError::into_inner);
-        settings.get(developer.as_str()).cloned()
+        settings
+            .get(developer.as_str())
+            .cloned()
+            .unwrap_or_default()
     }
 }
 

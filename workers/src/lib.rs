@@ -10,6 +10,7 @@ mod awaited_batch;
 mod database;
 pub mod delivery_state;
 mod error_class;
+pub mod export;
 mod health;
 pub mod hour_partials;
 pub mod jobs;

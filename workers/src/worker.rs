@@ -274,6 +274,12 @@ impl<S: Store> Worker<S> {
             self.settings.retry.policy(),
             self.process.shutdown.clone(),
         )));
+        self.add(until_shutdown(query_responder::exports(
+            self.client.clone(),
+            self.store.clone(),
+            self.settings.retry.policy(),
+            self.process.shutdown.clone(),
+        )));
         let (loaded, is_loaded) = tokio::sync::watch::channel(false);
         let work = aggregate::AggregateWork {
             store: self.store.clone(),

@@ -87,6 +87,13 @@ parameters! {
         ("path", "week", json!({"type": "string", "pattern": WEEK, "examples": ["2026-W10"]}),
             "A week of ISO 8601, from Monday to Sunday."),
     ];
+    /// Of `GET /v1/export`.
+    ExportParameters: [
+        ("query", "from", json!({"type": "string", "format": "date"}),
+            "The first local day, not after `to`. Absent: from the first event on."),
+        ("query", "to", json!({"type": "string", "format": "date"}),
+            "The last local day, however long after `from`. Absent: up to the last event."),
+    ];
     /// Of `GET /v1/sessions`.
     SessionParameters: [
         ("query", "from", json!({"type": "string", "format": "date"}),

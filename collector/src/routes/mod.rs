@@ -2,6 +2,7 @@
 
 mod batches;
 mod events;
+mod export;
 mod health;
 mod metrics;
 mod near_miss;
@@ -62,6 +63,7 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(route!(metrics::sessions))
         .routes(route!(metrics::explain))
         .routes(route!(reports::week))
+        .routes(route!(export::get))
         .routes(route!(schemas::list))
         .routes(route!(schemas::one))
         .routes(route!(openapi_document::get))

@@ -15,25 +15,30 @@ use async_nats::{Client, Message};
 use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 use store::{
-    DeadLetters, History, Jobs, Persist, QueryReads, StoredCounts, StreamNames, VerifyReads,
+    DeadLetters, ExportReads, History, Jobs, Persist, QueryReads, StoredCounts, StreamNames,
+    VerifyReads,
 };
 use types::audit::Step;
 use types::id::{BatchRef, MessageIdentity};
 use types::query::{
-    BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, EXPLAIN, ExplainQuery, HEARTBEATS, METRICS,
+    BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, EXPLAIN, EXPORT, ExplainQuery, HEARTBEATS, METRICS,
     MetricsQuery, Period, REPORT, RESEND_NOTES, ReportQuery, ResendNote, SESSIONS, SessionsQuery,
     StoredReply, SubmissionReply, TOTALS,
 };
 use types::stream::StreamIncarnation;
 
 use crate::aggregate::explain_stored;
+use crate::export;
 use crate::report;
+pub use metrics::whole_days;
 use responder::{QueryFailure, Responder, read};
 
 /// Queries in flight at once; more wait in NATS's client.
 const QUERIES: usize = 64;
 /// Queries at once that read much: all events of a day, or all days of a history.
 const LONG_QUERIES: usize = 4;
+/// Pages of exports that are made at once: each may hold some megabytes.
+const EXPORTED: usize = 4;
 /// Audit notes in flight at once. They wait for their batch, so they do not share the queries' limit.
 const NOTES: usize = 256;
 /// The newest submissions of one batch id that a reply holds: a client that never changes its batch id must not make
@@ -193,6 +198,23 @@ pub async fn long_queries<S: QueryReads + Jobs + Clone>(
         responder.each(HEARTBEATS, LONG_QUERIES, heartbeats),
         responder.each(TOTALS, LONG_QUERIES, totals),
     );
+}
+
+/// Replies to [`ExportQuery`](types::export::ExportQuery) until the process stops. A task of its own: an export is many
+/// pages, and must keep nobody waiting who asks for metrics.
+pub async fn exports<S: ExportReads + Clone>(
+    client: Client,
+    store: S,
+    retry: RetryPolicy,
+    shutdown: Shutdown,
+) {
+    let responder = Responder::new(client, retry, shutdown);
+    let page = async |message: Message| {
+        let page = async { Ok(export::page(&store, read(&message)?).await?) };
+        let page = page.await;
+        responder.reply(message, page).await;
+    };
+    responder.each(EXPORT, EXPORTED, page).await;
 }
 
 /// What was made of stored days, unless they are damaged.
