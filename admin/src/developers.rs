@@ -14,6 +14,7 @@ use crate::bucket;
 use crate::developer::ensure_known;
 use crate::output::{self, OUTPUT};
 use crate::target::Target;
+use crate::time_args::parse_zone;
 
 /// What to do with developers.
 #[derive(Debug, clap::Subcommand)]
@@ -57,16 +58,6 @@ pub struct DeveloperSetSettings {
     no_idle: bool,
     #[command(flatten)]
     target: Target,
-}
-
-fn parse_zone(name: &str) -> Result<String, String> {
-    match time::zone(name) {
-        Some(_) => Ok(name.to_owned()),
-        None => Err(
-            "is no zone of the IANA database; write one such as Europe/Berlin or Asia/Kolkata"
-                .to_owned(),
-        ),
-    }
 }
 
 /// A timeout in whole seconds.
@@ -130,36 +121,60 @@ async fn list(target: &Target, as_json: bool) -> anyhow::Result<()> {
     )?)
 }
 
-/// Reads, changes and writes the entry. Of two administrators at once, one is told to look again.
-async fn set(settings: DeveloperSetSettings) -> anyhow::Result<()> {
-    let js = settings.target.connect().await?;
-    let bucket = bucket::open(&js, BUCKET).await?;
-    let developer = &settings.developer;
-    ensure_known(&settings.target, Some(developer)).await?;
-    let entry = settings_entry(developer);
-    let current = bucket.entry(&entry).await?;
-    let is_there = |entry: &kv::Entry| entry.operation == kv::Operation::Put;
-    let known: DeveloperSettings = match current.as_ref().filter(|entry| is_there(entry)) {
+/// A developer's settings, and the revision of their entry; 0 if there is none.
+pub struct CurrentSettings {
+    pub settings: DeveloperSettings,
+    revision: u64,
+}
+
+/// The developer's settings as they are.
+///
+/// # Errors
+/// Returns an error if NATS does not answer, or they cannot be read.
+pub async fn current(
+    bucket: &kv::Store,
+    developer: &DeveloperId,
+) -> anyhow::Result<CurrentSettings> {
+    let entry = bucket.entry(settings_entry(developer)).await?;
+    let is_there = |entry: &&kv::Entry| entry.operation == kv::Operation::Put;
+    let settings = match entry.as_ref().filter(is_there) {
         Some(entry) => serde_json::from_slice(&entry.value)
             .with_context(|| format!("The settings of {developer} cannot be read."))?,
         None => DeveloperSettings::default(),
     };
-    let changed = DeveloperSettings {
-        zone: chosen(settings.zone, settings.no_zone, known.zone),
-        idle_seconds: chosen(settings.idle, settings.no_idle, known.idle_seconds),
-        others: known.others,
-    };
-    let revision = current.map_or(0, |entry| entry.revision);
-    let value = serde_json::to_vec(&changed)?;
-    match bucket.update(&entry, value.into(), revision).await {
-        Ok(_) => {}
-        Err(error) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => {
-            bail!(
-                "Somebody else has just set something of {developer}. Look with `devtrail developers list`."
-            )
+    Ok(CurrentSettings {
+        settings,
+        revision: entry.map_or(0, |entry| entry.revision),
+    })
+}
+
+impl DeveloperSetSettings {
+    /// Sets these of an export; what it does not have stays as it is.
+    #[must_use]
+    pub fn of_export(developer: DeveloperId, exported: &DeveloperSettings, target: Target) -> Self {
+        let in_bounds = |idle: &u64| (LEAST_IDLE..=MOST_IDLE).contains(idle);
+        Self {
+            developer,
+            zone: (exported.zone.clone()).filter(|zone| time::zone(zone).is_some()),
+            no_zone: false,
+            idle: exported.idle_seconds.filter(in_bounds),
+            no_idle: false,
+            target,
         }
-        Err(error) => return Err(error.into()),
     }
+
+    /// The flags that set the same; empty if nothing is set.
+    #[must_use]
+    pub fn flags(&self) -> String {
+        let zone = self.zone.iter().map(|zone| format!(" --zone {zone}"));
+        let idle = (self.idle.iter()).map(|idle| format!(" --idle {}", timeout_text(*idle)));
+        zone.chain(idle).collect()
+    }
+}
+
+async fn set(settings: DeveloperSetSettings) -> anyhow::Result<()> {
+    let developer = settings.developer.clone();
+    let changed = change(settings).await?;
     output::line(match &changed.zone {
         Some(zone) => format!(
             "{developer}'s zone is {zone}: for what is received from now on, of clients that name none."
@@ -175,6 +190,37 @@ async fn set(settings: DeveloperSetSettings) -> anyhow::Result<()> {
         ),
         None => format!("{developer}'s pauses of up to 15m count as active time, as everybody's."),
     })?)
+}
+
+/// Reads, changes and writes the entry. Of two administrators at once, one is told to look again.
+///
+/// # Errors
+/// Returns an error if NATS does not answer, the bucket is missing, or the developer is not known.
+pub async fn change(settings: DeveloperSetSettings) -> anyhow::Result<DeveloperSettings> {
+    let js = settings.target.connect().await?;
+    let bucket = bucket::open(&js, BUCKET).await?;
+    let developer = &settings.developer;
+    ensure_known(&settings.target, Some(developer)).await?;
+    let CurrentSettings {
+        settings: known,
+        revision,
+    } = current(&bucket, developer).await?;
+    let changed = DeveloperSettings {
+        zone: chosen(settings.zone, settings.no_zone, known.zone),
+        idle_seconds: chosen(settings.idle, settings.no_idle, known.idle_seconds),
+        others: known.others,
+    };
+    let value = serde_json::to_vec(&changed)?;
+    let updated = bucket.update(settings_entry(developer), value.into(), revision);
+    match updated.await {
+        Ok(_) => Ok(changed),
+        Err(error) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => {
+            bail!(
+                "Somebody else has just set something of {developer}. Look with `devtrail developers list`."
+            )
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What a setting is after a command: what it was, unless the command sets or removes it.

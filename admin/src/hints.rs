@@ -1,7 +1,7 @@
 //! Words that are no command, but that people try: each gets the command they mean. Pure.
 
 /// What each word most likely means.
-pub const HINTS: [(&str, &str); 20] = [
+pub const HINTS: [(&str, &str); 19] = [
     ("start", "`devtrail up` starts everything."),
     ("run", "`devtrail up` starts everything."),
     ("serve", "`devtrail up` starts everything."),
@@ -59,10 +59,6 @@ pub const HINTS: [(&str, &str); 20] = [
     (
         "config",
         "`devtrail up --print-config` prints the settings in effect.",
-    ),
-    (
-        "export",
-        "`devtrail events DEVELOPER --json` prints events, `devtrail metrics show DEVELOPER --json` days.",
     ),
 ];
 

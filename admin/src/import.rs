@@ -1,11 +1,19 @@
-//! `devtrail import git`: a repository's history as events, oldest first, sent as `devtrail send` does.
+//! `devtrail import`: what other tools have, or another Devtrail, as events, sent as `devtrail send` does.
+//!
+//! Here is `import git`, a repository's history, oldest first; what is read of files is in a module each.
 
+mod activitywatch;
 mod commit_event;
+mod devtrail;
 mod diagnosis;
+mod exported;
+mod files;
 mod git_log;
 mod git_process;
+mod json_stream;
 mod repository;
 mod summary;
+mod wakatime_dump;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -35,6 +43,27 @@ pub enum ImportCommand {
   devtrail import git . --author ada@example.org --author ada@old.example.org
   devtrail import git . --all-authors --dry-run        what would be sent")]
     Git(ImportGitSettings),
+    /// Send the events of an export of Devtrail, with their ids and times; a second time nothing is stored twice
+    ///
+    /// Metrics, records and alerts are computed again. They are the same where the settings are: see --settings.
+    #[command(after_long_help = "Examples:
+  devtrail import devtrail ada.ndjson
+  devtrail import devtrail ada.ndjson --settings me
+  zcat ada.ndjson.gz | devtrail import devtrail - --dry-run")]
+    Devtrail(devtrail::ImportDevtrailSettings),
+    /// Send the heartbeats of a WakaTime dump; a second time nothing is stored twice
+    ///
+    /// The dump does not name editors and machines, only their ids: metrics by them say unknown.
+    #[command(after_long_help = "Examples:
+  devtrail import wakatime wakatime-dump.json --dry-run
+  devtrail import wakatime wakatime-dump.json
+  devtrail import wakatime wakatime-dump.json --to 2026-02-28    what came before Devtrail")]
+    Wakatime(wakatime_dump::ImportWakatimeSettings),
+    /// Send what editors did by an ActivityWatch export; a second time nothing is stored twice
+    #[command(after_long_help = "Examples:
+  devtrail import activitywatch aw-buckets-export.json --dry-run
+  devtrail import activitywatch aw-buckets-export.json --zone Europe/Berlin")]
+    Activitywatch(activitywatch::ImportActivitywatchSettings),
 }
 
 /// Which commits of which repository are sent, and to which collector.
@@ -85,9 +114,17 @@ const COMPUTED: Duration = Duration::from_secs(10);
 /// Runs the command.
 ///
 /// # Errors
-/// Returns an error if the repository cannot be read, no commit is selected, or a batch is not acknowledged.
+/// Returns an error if what is to be imported cannot be read, holds nothing, or a batch is not acknowledged.
 pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()> {
-    let ImportCommand::Git(settings) = command;
+    match command {
+        ImportCommand::Git(settings) => import_git(settings, process).await,
+        ImportCommand::Devtrail(settings) => devtrail::run(settings, &process).await,
+        ImportCommand::Wakatime(settings) => wakatime_dump::run(settings, &process).await,
+        ImportCommand::Activitywatch(settings) => activitywatch::run(settings, &process).await,
+    }
+}
+
+async fn import_git(settings: ImportGitSettings, process: Process) -> anyhow::Result<()> {
     let repository = Repository::open(&settings.path).await?;
     let selection = select(&repository, &settings).await?;
     let project = settings

@@ -8,6 +8,7 @@ mod dead;
 mod developer;
 mod developers;
 mod events;
+mod export;
 mod hints;
 mod import;
 mod interrupt;
@@ -45,6 +46,7 @@ use runtime::settings::{CommonArgs, Settings, UsageError};
   devtrail today                       what you did today
   devtrail metrics show ada            what ada did, day by day
   devtrail events ada                  ada's newest events
+  devtrail export ada -o ada.ndjson    everything stored about ada
   devtrail trace BATCH                 what happened to a batch or event
   devtrail verify                      check that every acknowledged event is stored once
   devtrail quarantine list             events that were kept, but not stored, and why
@@ -64,12 +66,15 @@ enum Command {
     Up(Box<up::UpSettings>),
     /// Send events from a file or stdin
     Send(send::SendSettings),
-    /// Send the history of a git repository
+    /// Send what another tool or Devtrail has: a git repository's history, or an export
     #[command(
         subcommand,
         after_long_help = "Examples:
   devtrail import git .
-  devtrail import git . --all-authors --dry-run"
+  devtrail import git . --all-authors --dry-run
+  devtrail import devtrail ada.ndjson
+  devtrail import wakatime wakatime-dump.json
+  devtrail import activitywatch aw-buckets-export.json"
     )]
     Import(import::ImportCommand),
     /// Show streams, lag, workers and batches by state
@@ -86,6 +91,10 @@ enum Command {
     Stats(metrics::StatsSettings),
     /// List the newest events of a developer
     Events(events::EventsSettings),
+    /// Write everything stored about a developer as NDJSON
+    ///
+    /// Its last line has the kind "end": an export without it was cut off. docs/export.md says what each line holds.
+    Export(export::ExportSettings),
     /// Show days of metrics, of a developer or of everyone, and write a week as a page
     #[command(
         subcommand,
@@ -202,6 +211,9 @@ fn main() -> ExitCode {
             }
             Command::Events(settings) => {
                 until_shutdown(events::run(settings), &process.shutdown).await
+            }
+            Command::Export(settings) => {
+                until_shutdown(export::run(settings), &process.shutdown).await
             }
             Command::Metrics(command) => {
                 until_shutdown(metrics::run(command), &process.shutdown).await

@@ -6,7 +6,7 @@ pub mod delivery;
 pub mod input;
 pub mod intake;
 mod json_shape;
-mod source;
+pub mod source;
 mod utf16;
 pub mod values;
 

@@ -1,7 +1,7 @@
 //! Days and times as flags take them. Pure.
 
 use runtime::settings::UsageError;
-use types::time::{Micros, parse_rfc3339};
+use types::time::{self, Micros, parse_rfc3339};
 
 use crate::output::SELECTION;
 
@@ -120,6 +120,20 @@ pub fn parse_day(text: &str) -> Result<String, String> {
     parsed
         .map(|day| day.to_string())
         .ok_or_else(|| format!("{text:?} is no day; write 2026-03-01"))
+}
+
+/// Checks an IANA zone.
+///
+/// # Errors
+/// Returns an error if there is none of this name, with two that there are.
+pub fn parse_zone(name: &str) -> Result<String, String> {
+    match time::zone(name) {
+        Some(_) => Ok(name.to_owned()),
+        None => Err(
+            "is no zone of the IANA database; write one such as Europe/Berlin or Asia/Kolkata"
+                .to_owned(),
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod concurrent_workers;
 mod crashes;
 mod dead_letters;
 mod exactly_once;
+mod export;
 mod failing_output;
 mod fair_turns;
 mod first_minutes;

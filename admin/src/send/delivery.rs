@@ -118,8 +118,14 @@ impl DeliveryArgs {
                 Err(SendError::Refused { status, reason, .. })
                     if is_its_own_fault(&batch, status) =>
                 {
-                    if let BatchContent::Envelope { line, .. } = batch.content {
-                        progress.pass_over(line, &format!("was refused: {status}{reason}"));
+                    let reason = format!("was refused: {status}{reason}");
+                    match batch.content {
+                        // Made of several places of the input.
+                        BatchContent::Envelope { line: 0, .. } => {
+                            progress.pass_over_what(&format!("batch {}", batch.batch_id), &reason);
+                        }
+                        BatchContent::Envelope { line, .. } => progress.pass_over(line, &reason),
+                        BatchContent::Events(_) => {}
                     }
                     Ok(None)
                 }
@@ -214,8 +220,13 @@ impl Progress {
 
     /// Names a line that is no event, and counts it.
     pub fn pass_over(&self, line: u64, reason: &str) {
+        self.pass_over_what(&format!("line {line}"), reason);
+    }
+
+    /// Names a part of the input, such as `line 7`, that is no event, and counts it.
+    pub fn pass_over_what(&self, what: &str, reason: &str) {
         if self.passed_over.fetch_add(1, Ordering::Relaxed) < NAMED {
-            let text = format!("{}: line {line} {reason}; it is passed over", self.input);
+            let text = format!("{}: {what} {reason}; it is passed over", self.input);
             self.bar.suspend(|| output::note(&output::plain(&text)));
         }
     }

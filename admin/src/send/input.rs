@@ -28,7 +28,7 @@ const MAX_BYTES: usize = 3 * 1024 * 1024;
 pub enum BatchContent {
     /// Events, to be put into an envelope.
     Events(Vec<Box<RawValue>>),
-    /// An envelope as it was given, and the line that it begins on.
+    /// An envelope as it was given, and the line that it begins on; 0 if it was put together of several.
     Envelope { line: u64, text: Box<RawValue> },
 }
 
