@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use crate::watch::STALLED;
@@ -68,6 +68,40 @@ impl HttpPool {
         let text = || String::from_utf8_lossy(&reply.body).into_owned();
         ensure!(reply.status == 200, "{path}: {} {}", reply.status, text());
         Ok(reply.body.len())
+    }
+
+    /// Reads a body of lines to its end, without holding it; gives how many of them begin so.
+    ///
+    /// # Errors
+    /// If the reply is no 200, or has no line that begins with `last`.
+    pub async fn count_lines(
+        &self,
+        path: &str,
+        key: &str,
+        counted: &str,
+        last: &str,
+    ) -> anyhow::Result<u64> {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n",
+            self.address
+        );
+        let mut stream = BufReader::new(TcpStream::connect(&self.address).await?);
+        stream.write_all(request.as_bytes()).await?;
+        let mut line = Vec::new();
+        stream.read_until(b'\n', &mut line).await?;
+        let status = String::from_utf8_lossy(&line).into_owned();
+        ensure!(status.contains(" 200 "), "{path}: {status}");
+        let (mut count, mut is_whole) = (0, false);
+        loop {
+            line.clear();
+            if stream.read_until(b'\n', &mut line).await? == 0 {
+                ensure!(is_whole, "{path}: the body was cut off");
+                return Ok(count);
+            }
+            // Lines of the framing begin otherwise.
+            count += u64::from(line.starts_with(counted.as_bytes()));
+            is_whole |= line.starts_with(last.as_bytes());
+        }
     }
 
     /// Sends a request, and reads the reply.

@@ -78,6 +78,18 @@ impl WholePipe {
             bytes,
         })
     }
+
+    /// Exports everything of this developer; gives how many events a second came.
+    ///
+    /// # Errors
+    /// If the reply is no 200, or was cut off.
+    pub async fn export(&self, developer: &str) -> anyhow::Result<f64> {
+        let start = Instant::now();
+        let key = &self.keys[developer];
+        let (event, end) = (r#"{"kind":"event""#, r#"{"kind":"end""#);
+        let events = self.pool.count_lines("/v1/export", key, event, end).await?;
+        Ok(events as f64 / start.elapsed().as_secs_f64())
+    }
 }
 
 fn make_keys(

@@ -15,7 +15,7 @@ use crate::plot::{Plot, Series};
 use crate::report::{Report, say};
 use crate::row::{BenchRow, Reach, figure};
 use crate::stats::{Spread, millis, percentile};
-use crate::usage::POSTGRES;
+use crate::usage::{POSTGRES, memory};
 use crate::whole::WholePipe;
 use crate::workday::{BATCH, Workdays, date};
 
@@ -39,6 +39,14 @@ struct JobCost {
     server: Option<Spread>,
     /// What queries took.
     reads: Vec<ReadTimes>,
+    export: ExportRate,
+}
+
+/// How an export of everything went.
+struct ExportRate {
+    events_a_second: f64,
+    /// The largest memory that the collector has had resident, in MiB.
+    memory: f64,
 }
 
 /// How long the replies of a route took, in ms.
@@ -115,12 +123,17 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
                 rounds.push(history.new_day(plan.size(10, BATCHES_A_DAY)).await?);
             }
             let reads = history.reads(plan.size(20, READS)).await?;
+            let export = ExportRate {
+                events_a_second: history.pipe.export("dev-0").await?,
+                memory: memory(history.pipe.deployment.pid("collector"), "VmHWM")?,
+            };
             let server: Option<Vec<f64>> = rounds.iter().map(|round| round.server).collect();
             costs.push(JobCost {
                 events,
                 cpu: Spread::of(rounds.iter().map(|round| round.workers)),
                 server: server.map(Spread::of),
                 reads,
+                export,
             });
         }
         let mut line = Series::new(name(engine));
@@ -151,6 +164,7 @@ fn rows(costs: &[JobCost]) -> Vec<BenchRow> {
         .into_iter()
         .chain(rows_of("the database's server", server.collect()))
         .chain(costs.iter().flat_map(read_rows))
+        .chain(costs.iter().flat_map(export_rows))
         .collect()
 }
 
@@ -177,6 +191,27 @@ fn read_rows(cost: &JobCost) -> Vec<BenchRow> {
         times.into_iter().chain(page)
     });
     rows.flatten().collect()
+}
+
+/// Rows of an export of a history of this size.
+fn export_rows(cost: &JobCost) -> [BenchRow; 2] {
+    let of = figure(cost.events as f64);
+    let ExportRate {
+        events_a_second,
+        memory,
+    } = cost.export;
+    [
+        BenchRow::new(
+            format!("GET /v1/export of {of} events"),
+            "events/s",
+            Spread::of([events_a_second]),
+        ),
+        BenchRow::new(
+            format!("the collector's largest memory after an export of {of} events"),
+            "MiB",
+            Spread::of([memory]),
+        ),
+    ]
 }
 
 /// A row for each size of the history, beside the smallest.
