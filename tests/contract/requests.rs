@@ -7,7 +7,7 @@ use crate::support::{RawClient, good, shared};
 
 const ROUTES: [(&str, &str); 13] = [
     ("/v1/events", "POST"),
-    ("/api/v1/users/current/heartbeats", "GET,HEAD,POST"),
+    ("/api/v1/users/current/heartbeats", "POST,GET,HEAD"),
     ("/api/v1/users/current/heartbeats.bulk", "POST"),
     ("/api/v1/users/current", "GET,HEAD"),
     ("/api/v1/users/ada/statusbar/today", "GET,HEAD"),
