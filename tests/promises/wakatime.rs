@@ -198,6 +198,25 @@ async fn each_heartbeat_gets_its_own_status() {
     );
 }
 
+/// Contract: heartbeats.twice
+#[tokio::test(flavor = "multi_thread")]
+async fn heartbeats_that_are_encoded_twice_are_read() {
+    let up = DevtrailUp::start().await;
+    let client = up.client();
+    let beat = heartbeat(1_772_352_898.5);
+    let twice = |body: Value| json!(body.to_string());
+    for path in [ONE, BULK] {
+        let (status, reply) = post(&client, path, &[], &twice(beat.clone())).await;
+        assert_eq!((status, &reply["data"]["entity"]), (201, &beat["entity"]));
+        let (status, reply) = post(&client, path, &[], &twice(json!([beat]))).await;
+        assert_eq!((status, &reply["responses"][0][1]), (201, &json!(201)));
+        for none in [twice(twice(beat.clone())), json!("")] {
+            let (status, problem) = post(&client, path, &[], &none).await;
+            assert_eq!(status, 400, "{none}: {problem}");
+        }
+    }
+}
+
 /// Contract: heartbeats.routes, heartbeats.shape
 #[tokio::test(flavor = "multi_thread")]
 async fn either_route_takes_one_or_many_and_answers_in_kind() {

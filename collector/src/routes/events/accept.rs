@@ -10,7 +10,7 @@ use http_server::{ErrorCode, Problem};
 use runtime::{clock, metrics};
 use tokio::time::Instant;
 use types::admission::{self, Admitted};
-use types::formats::{BatchRequest, Format};
+use types::formats::{BatchRequest, Format, wakatime};
 
 use super::refusals;
 use crate::admission_control::BatchPermit;
@@ -65,6 +65,12 @@ impl ReceivedBatch {
             return Err(refusals::circuit_open(left, false));
         }
         let AdmittedBody { bytes, permit } = app.read_body(caller, &headers, body).await?;
+        let bytes = match format {
+            Format::Heartbeat | Format::Heartbeats => {
+                wakatime::encoded_twice(&bytes).map_or(bytes, Bytes::from)
+            }
+            _ => bytes,
+        };
         let received = Instant::now();
         metrics::http_body(bytes.len());
         Ok(Self {
