@@ -106,7 +106,8 @@ run_curl() { # pastes docs/http-api.md
 }
 for client in "${clients[@]}"; do
   if ! declare -F "run_$client" >/dev/null; then
-    echo "make test-clients: there is no client '$client'; choose from python, javascript, wakatime, readers, openapi, curl" >&2
+    echo "make test-clients: there is no client '$client';" \
+      "choose from python, javascript, wakatime, readers, openapi, curl" >&2
     finish 0 1
   fi
 done

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
@@ -19,6 +20,9 @@ pub const WAL_LIMIT: u64 = 64 * 1024 * 1024;
 pub struct Checkpoints {
     log: PathBuf,
     nudge: SyncSender<()>,
+    /// Held by the checkpoint that is under way. SQLite runs one at a time, and refuses a second at once, without
+    /// waiting (its documentation, `sqlite3_wal_checkpoint_v2`): cutting the log back would be put off.
+    under_way: Arc<Mutex<()>>,
     turns: u32,
     last: u64,
     truncate_at: u64,
@@ -30,15 +34,18 @@ impl Checkpoints {
     pub fn start(database: &Path) -> Result<Self, StoreError> {
         let connection = Connection::open(database)?;
         let (nudge, nudged) = sync_channel(1);
+        let under_way = Arc::<Mutex<()>>::default();
+        let passive_under_way = under_way.clone();
         std::thread::Builder::new()
             .name("sqlite-checkpoint".to_owned())
-            .spawn(move || passive(&connection, &nudged))
+            .spawn(move || passive(&connection, &nudged, &passive_under_way))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let mut log = database.as_os_str().to_owned();
         log.push("-wal");
         Ok(Self {
             log: log.into(),
             nudge,
+            under_way,
             turns: 0,
             last: 0,
             truncate_at: WAL_LIMIT,
@@ -52,6 +59,10 @@ impl Checkpoints {
         let bytes = std::fs::metadata(&self.log).map_or(0, |log| log.len());
         self.turns += 1;
         if bytes > self.truncate_at {
+            let _alone = self
+                .under_way
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             // A reader that stays keeps it from being cut: not tried again at each turn.
             self.truncate_at = if truncate(writer) {
                 WAL_LIMIT
@@ -67,8 +78,9 @@ impl Checkpoints {
     }
 }
 
-fn passive(connection: &Connection, nudged: &Receiver<()>) {
+fn passive(connection: &Connection, nudged: &Receiver<()>, under_way: &Mutex<()>) {
     while nudged.recv().is_ok() {
+        let _alone = under_way.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
             tracing::warn!(%error, "the write-ahead log could not be checkpointed");
         }
