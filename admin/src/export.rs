@@ -1,14 +1,13 @@
 //! `devtrail export`: everything stored about a developer, as NDJSON, a page at a time.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 use runtime::{clock, stdout};
 use store::ExportReads;
+use tempfile::NamedTempFile;
 use types::developer_settings::{BUCKET, DeveloperSettings};
 use types::export::{ExportCounts, ExportRange, ExportWalk};
 use types::id::DeveloperId;
@@ -32,7 +31,7 @@ pub struct ExportSettings {
     developer: OwnDeveloper,
     #[command(flatten)]
     range: DayRangeArgs,
-    /// Write to this file, which only you may read, instead of stdout
+    /// Write to this file, which only you may read, instead of stdout; - is stdout
     #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     output: Option<PathBuf>,
     /// Leave the developer's settings out: then no nats-server is asked
@@ -47,8 +46,9 @@ pub struct ExportSettings {
 /// # Errors
 /// Returns an error if the database or the settings cannot be read, nobody knows the developer, or the output cannot
 /// be written.
-pub async fn run(settings: ExportSettings) -> anyhow::Result<()> {
+pub async fn run(mut settings: ExportSettings) -> anyhow::Result<()> {
     settings.range.check()?;
+    settings.output = settings.output.filter(|path| path != Path::new("-"));
     let developer = settings.developer.name();
     let own = match settings.without_settings {
         true => DeveloperSettings::default(),
@@ -163,8 +163,7 @@ enum Output {
     Stdout,
     /// A file that gets its name when it is whole.
     File {
-        file: BufWriter<File>,
-        partial: PathBuf,
+        file: BufWriter<NamedTempFile>,
         path: PathBuf,
     },
 }
@@ -174,18 +173,18 @@ impl Output {
         let Some(path) = path else {
             return Ok(Self::Stdout);
         };
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".part");
-        let partial = PathBuf::from(partial);
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let file = options
-            .open(&partial)
-            .with_context(|| format!("{} cannot be written", partial.display()))?;
+        let shown = path.display();
+        let path = place(path).with_context(|| format!("{shown} cannot be written"))?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        // A new file of a name that nobody can guess, which only its owner may read; gone unless it gets its place.
+        let file =
+            NamedTempFile::new_in(folder).with_context(|| format!("{shown} cannot be written"))?;
         Ok(Self::File {
             file: BufWriter::new(file),
-            partial,
-            path: path.to_owned(),
+            path,
         })
     }
 
@@ -196,9 +195,9 @@ impl Output {
                 let text = std::str::from_utf8(text).context("the export is no UTF-8")?;
                 Ok(stdout::print(text)?)
             }
-            Self::File { file, partial, .. } => {
+            Self::File { file, path } => {
                 let written = file.write_all(text);
-                written.with_context(|| format!("{} cannot be written", partial.display()))?;
+                written.with_context(|| format!("{} cannot be written", path.display()))?;
                 Ok(true)
             }
         }
@@ -206,16 +205,75 @@ impl Output {
 
     /// Puts a file in its place.
     fn end(self) -> anyhow::Result<()> {
-        let Self::File {
-            mut file,
-            partial,
-            path,
-        } = self
-        else {
+        let Self::File { file, path } = self else {
             return Ok(());
         };
-        let whole = file.flush().and_then(|()| file.get_ref().sync_all());
-        let placed = whole.and_then(|()| std::fs::rename(&partial, &path));
-        placed.with_context(|| format!("{} cannot be written", path.display()))
+        let placed = || -> io::Result<()> {
+            let file = file.into_inner()?;
+            file.as_file().sync_all()?;
+            file.persist(&path)?;
+            Ok(())
+        };
+        placed().with_context(|| format!("{} cannot be written", path.display()))
+    }
+}
+
+/// Where a file goes: a link's own target. What is there and no file, such as a device or a pipe, is not replaced.
+fn place(path: &Path) -> anyhow::Result<PathBuf> {
+    match path.metadata() {
+        Ok(there) if there.is_file() => Ok(path.canonicalize()?),
+        Ok(_) => bail!("it is no file; leave out -o, and stdout can go there"),
+        // A link to nothing would be replaced.
+        Err(_) if path.is_symlink() => bail!("it is a link to a file that is not there"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+        let mut output = Output::open(Some(path))?;
+        output.write(text.as_bytes())?;
+        output.end()
+    }
+
+    #[test]
+    fn a_file_is_its_owners_and_takes_the_place_of_a_file_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("me.ndjson");
+        write(&path, "one").unwrap();
+        let mode = path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let link = folder.path().join("link");
+        symlink(&path, &link).unwrap();
+        write(&link, "two").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+        assert!(link.is_symlink());
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let dangling = folder.path().join("dangling");
+        symlink(folder.path().join("none"), &dangling).unwrap();
+        for none in [pipe, dangling, folder.path().to_owned(), "/dev/null".into()] {
+            let error = write(&none, "three").unwrap_err();
+            assert!(
+                format!("{error:#}").contains("cannot be written: it is"),
+                "{error:#}"
+            );
+        }
+        // What is not ended leaves nothing.
+        let mut begun = Output::open(Some(&path)).unwrap();
+        begun.write(b"four").unwrap();
+        drop(begun);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+        let mut names: Vec<_> = (folder.path().read_dir().unwrap())
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["dangling", "link", "me.ndjson", "pipe"]);
     }
 }

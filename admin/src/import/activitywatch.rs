@@ -19,7 +19,7 @@ use types::id::made_of;
 use types::json::shorten;
 use types::time::{self, Micros, SECOND, local_day, parse_rfc3339, rfc3339};
 
-use super::files::{self, EnvelopeParts, FileArgs, FileEvent, FileText, Found, Take};
+use super::files::{self, EnvelopeParts, FileArgs, FileEvent, FileKind, FileText, Found, Take};
 use super::json_stream::{self, Each, MemberReader, With, is_stopped};
 use crate::send::source;
 use crate::time_args::{DayRangeArgs, parse_zone};
@@ -76,15 +76,12 @@ pub async fn run(settings: ImportActivitywatchSettings, process: &Process) -> an
         let zone = zone.as_deref();
         events(text, take, &name, &buckets, zone, &range)
     };
-    files::import(
-        &file,
-        &args,
-        "devtrail-import",
-        "activitywatch",
-        process,
-        read,
-    )
-    .await?;
+    let kind = FileKind {
+        client: "devtrail-import",
+        prefix: "activitywatch",
+        needs_events: true,
+    };
+    files::import(&file, &args, kind, process, read).await?;
     Ok(())
 }
 

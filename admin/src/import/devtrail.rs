@@ -10,7 +10,7 @@ use types::export::ExportCounts;
 use types::id::DeveloperId;
 
 use super::exported::{self, ExportedLine};
-use super::files::{self, FileArgs, FileText, Found, Take};
+use super::files::{self, FileArgs, FileKind, FileText, Found, Take};
 use crate::developers::{self, DeveloperSetSettings};
 use crate::output;
 use crate::send::source;
@@ -50,7 +50,13 @@ pub async fn run(settings: ImportDevtrailSettings, process: &Process) -> anyhow:
     } = settings;
     let name = source::name(&file).to_owned();
     let read = move |text: FileText, take: &mut Take<'_>| read(text, take, &name);
-    let imported = files::import(&file, &args, "devtrail-import", "export", process, read).await?;
+    // One of a developer without events has settings.
+    let kind = FileKind {
+        client: "devtrail-import",
+        prefix: "export",
+        needs_events: false,
+    };
+    let imported = files::import(&file, &args, kind, process, read).await?;
     let Some(ended) = imported else {
         return Ok(());
     };
@@ -126,13 +132,16 @@ fn read(mut text: FileText, take: &mut Take<'_>, name: &str) -> anyhow::Result<E
         if line.last() != Some(&b'\n') && length as u64 == MAX_LINE {
             return Err(bad(number, &format!("has more than {MAX_LINE} bytes")));
         }
-        let content = std::str::from_utf8(&line).map_err(|_| bad(number, "is no UTF-8"))?;
-        if content.trim().is_empty() {
+        let content = std::str::from_utf8(&line).map_err(|_| "is no UTF-8".to_owned());
+        if content
+            .as_ref()
+            .is_ok_and(|content| content.trim().is_empty())
+        {
             continue;
         }
         // A line without its end is one that was cut off.
-        let is_whole = content.ends_with('\n');
-        let found = match exported::read(content) {
+        let is_whole = line.ends_with(b"\n");
+        let found = match content.and_then(exported::read) {
             Err(_) if !is_whole && number > 1 => return Ok(ended),
             found => found.map_err(|reason| bad(number, &reason))?,
         };

@@ -2,7 +2,7 @@
 //! more of a file is in memory than the batches that are on their way.
 
 use std::collections::BTreeMap;
-use std::io::BufReader;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +32,19 @@ const MAX_BYTES: usize = 3 * 1024 * 1024;
 const MAX_OPEN: usize = 16 * 1024 * 1024;
 /// How long to wait for the metrics of what was sent: they take milliseconds if workers run.
 const COMPUTED: Duration = Duration::from_secs(10);
+
+/// What Windows puts before texts, in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// A kind of file.
+pub struct FileKind {
+    /// The client that its events come from.
+    pub client: &'static str,
+    /// Begins the ids of its batches, which are made of what they hold: the same file makes the same batches.
+    pub prefix: &'static str,
+    /// Whether one without events is none to import.
+    pub needs_events: bool,
+}
 
 /// How a file is sent.
 #[derive(Debug, clap::Args)]
@@ -95,10 +108,13 @@ pub fn open(file: &str, state: &Arc<ReadState>) -> anyhow::Result<FileText> {
         return Err(UsageError(text).into());
     }
     let bytes = source::open(file, state.clone())?;
-    Ok(BufReader::with_capacity(
-        64 * 1024,
-        source::text(bytes, file)?,
-    ))
+    let mut text = BufReader::with_capacity(64 * 1024, source::text(bytes, file)?);
+    let begins = text.fill_buf();
+    let begins = begins.with_context(|| source::cannot_be_read(source::name(file)))?;
+    if begins.starts_with(BYTE_ORDER_MARK) {
+        text.consume(BYTE_ORDER_MARK.len());
+    }
+    Ok(text)
 }
 
 /// Opens a file that is read twice, the first time to look it through.
@@ -116,17 +132,15 @@ pub fn open_twice(file: &str) -> anyhow::Result<FileText> {
     open(file, &Arc::new(ReadState::default()))
 }
 
-/// Reads a file with `read`, which runs on a thread of its own, and sends what it finds. `prefix` begins the ids of the
-/// batches, which are made of what they hold: the same file makes the same batches. Gives what the reader ended with;
-/// `None` if that was only a plan.
+/// Reads a file with `read`, which runs on a thread of its own, and sends what it finds. Gives what the reader ended
+/// with; `None` if that was only a plan.
 ///
 /// # Errors
 /// Returns an error if the file cannot be read to its end, holds nothing, or a batch is not acknowledged.
 pub async fn import<T, R>(
     file: &str,
     args: &FileArgs,
-    client_name: &'static str,
-    prefix: &'static str,
+    kind: FileKind,
     process: &Process,
     read: R,
 ) -> anyhow::Result<Option<T>>
@@ -148,7 +162,7 @@ where
     }
     // A wrong name is the first thing to say.
     let text = open(file, &state)?;
-    let client = args.delivery.client(client_name)?.waiting();
+    let client = args.delivery.client(kind.client)?.waiting();
     let keys = args.delivery.keys()?;
     let key = keys.of(None)?.to_owned();
     let extent = match source::length(file) {
@@ -187,7 +201,7 @@ where
         .take_until(process.shutdown.draining())
         .filter_map(|ready| {
             let batch = match ready {
-                Ready::Batch(batch) => Some(batch.outgoing(&key, prefix)),
+                Ready::Batch(batch) => Some(batch.outgoing(&key, kind.prefix)),
                 Ready::PassedOver { what, reason } => {
                     progress.pass_over_what(&what, &reason);
                     None
@@ -236,7 +250,7 @@ where
     }
     let ended = ended?;
     ensure!(
-        imported.events > 0,
+        imported.events > 0 || (passed_over == 0 && !kind.needs_events),
         "{} holds nothing that can be imported{}.",
         source::name(file),
         if passed_over > 0 {

@@ -15,7 +15,7 @@ use types::formats::wakatime;
 use types::json::quoted;
 use types::time::{self, local_day, parse_rfc3339};
 
-use super::files::{self, EnvelopeParts, FileArgs, FileEvent, FileText, Found, Take};
+use super::files::{self, EnvelopeParts, FileArgs, FileEvent, FileKind, FileText, Found, Take};
 use super::json_stream::{self, Each, MemberReader, With, is_stopped};
 use crate::send::source;
 use crate::time_args::{DayRangeArgs, parse_zone};
@@ -55,7 +55,12 @@ pub async fn run(settings: ImportWakatimeSettings, process: &Process) -> anyhow:
     let read = move |text: FileText, take: &mut Take<'_>| {
         events(text, take, &name, zone.as_deref(), &range)
     };
-    files::import(&file, &args, "devtrail-import", "wakatime", process, read).await?;
+    let kind = FileKind {
+        client: "devtrail-import",
+        prefix: "wakatime",
+        needs_events: true,
+    };
+    files::import(&file, &args, kind, process, read).await?;
     Ok(())
 }
 

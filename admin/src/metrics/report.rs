@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -105,6 +106,8 @@ fn write(path: &Path, page: &str, developer: &DeveloperId, week: Week) -> anyhow
 fn may_be_replaced(path: &Path) -> io::Result<bool> {
     match path.metadata() {
         Ok(there) if there.is_file() && there.len() > 0 => {}
+        // Nobody may be at the other end: writing would wait, and no signal would end it.
+        Ok(there) if there.file_type().is_fifo() => return Ok(false),
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => return Ok(true),
     }
@@ -136,6 +139,9 @@ mod tests {
             std::fs::read_to_string(&other).unwrap(),
             "<html>mine</html>"
         );
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(write(&pipe, &page("pipe"), &developer, week).is_err());
         let missing = folder.path().join("no/folder.html");
         let error = write(&missing, &page("four"), &developer, week).unwrap_err();
         assert!(

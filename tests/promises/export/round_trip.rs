@@ -177,7 +177,7 @@ async fn a_cut_off_export_is_named_and_what_it_holds_is_sent(engine: Engine) {
     let output = deployment.run("devtrail", &["export", "ada"]);
     let text = String::from_utf8(output.stdout).unwrap();
     let bob = deployment.client(client.url(), "bob").await;
-    let cut = |name: &str, text: &str| {
+    let cut = |name: &str, text: &[u8]| {
         let file = deployment.path(name);
         std::fs::write(&file, text).unwrap();
         let keys = deployment.path("key-of-bob");
@@ -195,21 +195,39 @@ async fn a_cut_off_export_is_named_and_what_it_holds_is_sent(engine: Engine) {
         let output = deployment.run("devtrail", &arguments);
         (output.status.code(), stderr_of(&output))
     };
-    let (code, error) = cut("cut", &text[..text.len() * 2 / 3]);
+    let (code, error) = cut("cut", &text.as_bytes()[..text.len() * 2 / 3]);
     assert!(code == Some(1) && error.contains("was cut off"), "{error}");
     let stored = "SELECT count(*) FROM events WHERE developer = 'bob'";
     assert!(deployment.database.count(stored).await > 0);
+    // In the middle of a character.
+    let lines: usize = text.lines().take(4).map(|line| line.len() + 1).sum();
+    let in_a_character = [&text.as_bytes()[..lines], b"{\"kind\":\"\xF0\x9F"].concat();
+    let (code, error) = cut("character", &in_a_character);
+    assert!(code == Some(1) && error.contains("was cut off"), "{error}");
+    // As Windows writes texts.
+    let marked = [b"\xEF\xBB\xBF", text.as_bytes()].concat();
+    let (code, error) = cut("marked", &marked);
+    assert_eq!(code, Some(0), "{error}");
+    // Of a developer without events.
+    let settings = r#"{"kind":"settings","settings":{"zone":"Europe/Berlin"}}"#;
+    let end = r#"{"kind":"end","counts":{"events":0,"records":0,"refused":0,"days":0,"alerts":0}}"#;
+    let header = text.lines().next().unwrap();
+    let (code, error) = cut("empty", format!("{header}\n{settings}\n{end}\n").as_bytes());
+    assert!(
+        code == Some(0) && error.contains("--zone Europe/Berlin"),
+        "{error}"
+    );
     let without_one: String = text
         .lines()
         .filter(|line| !line.contains("\"h4\""))
         .map(|line| format!("{line}\n"))
         .collect();
-    let (code, error) = cut("gap", &without_one);
+    let (code, error) = cut("gap", without_one.as_bytes());
     assert!(
         code == Some(1) && error.contains("8 events") && error.contains("tells of 9"),
         "{error}"
     );
-    let (code, error) = cut("other", "{\"id\": \"e1\", \"type\": \"heartbeat\"}\n");
+    let (code, error) = cut("other", b"{\"id\": \"e1\", \"type\": \"heartbeat\"}\n");
     assert!(
         code == Some(2) && error.contains("line 1") && error.contains("devtrail send"),
         "{error}"

@@ -20,6 +20,9 @@ use crate::openapi::{PluginErrorRefusals, WakaTimeUser};
 /// Longest text of a report in the log, in bytes.
 const MAX_TEXT: usize = 300;
 
+/// Longest word of it, in bytes: a longer one may be a key.
+const MAX_WORD: usize = 30;
+
 /// What of a report goes into the log. Its log and stack trace stay out: they hold names of files, and may hold keys.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -39,8 +42,15 @@ struct Text(String);
 impl From<Value> for Text {
     fn from(value: Value) -> Self {
         let text = value.as_str().unwrap_or_default();
-        let shown: String = text.chars().filter(|shown| !shown.is_control()).collect();
-        Self(shorten(&shown, MAX_TEXT))
+        let words = text
+            .split_whitespace()
+            .filter(|word| word.len() <= MAX_WORD);
+        let is_shown = |shown: &char| shown.is_ascii_graphic() || *shown == ' ';
+        let shown = words.collect::<Vec<&str>>().join(" ");
+        Self(shorten(
+            &shown.chars().filter(is_shown).collect::<String>(),
+            MAX_TEXT,
+        ))
     }
 }
 

@@ -248,7 +248,7 @@ async fn stats_of(
             is_up_to_date: true,
             is_already_updating: false,
             is_stuck: false,
-            is_including_today: span.last >= calendar.today,
+            is_including_today: (span.first..=span.last).contains(&calendar.today),
             percent_calculated: 100,
             is_coding_activity_visible: false,
             is_language_usage_visible: false,
