@@ -116,29 +116,29 @@ parameters! {
             "today", "yesterday", "last_7_days", "last_7_days_from_yesterday", "last_14_days", "last_30_days",
             "this_week", "last_week", "this_month", "last_month",
         ]}), "The days, if there is no `start`; also as `Last 7 Days`."),
-        ("query", "project", name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
-        ("query", "branches", name(), "Only of these branches, with commas between, of whatever project. Not together \
+        ("query", "project", any_name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
+        ("query", "branches", any_name(), "Only of these branches, with commas between, of whatever project. Not together \
             with `project`."),
     ];
     /// Of `GET …/stats`.
     StatsParameters: wakatime_read + [
-        ("query", "project", name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
+        ("query", "project", any_name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
     ];
     /// Of `GET …/stats/{range}`.
     StatsRangeParameters: wakatime_read + [
         ("path", "range", json!({"type": "string", "examples": ["last_7_days", "2026", "2026-03"]}),
             "`last_7_days`, `last_30_days`, `last_6_months` or `last_year`, up to yesterday; `all_time`; a year; a \
                 month."),
-        ("query", "project", name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
+        ("query", "project", any_name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
     ];
     /// Of `GET …/all_time_since_today`.
     TotalParameters: wakatime_read + [
-        ("query", "project", name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
+        ("query", "project", any_name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
     ];
     /// Of `GET …/durations`.
     DurationsParameters: wakatime_read + [
         ("query", "date", some_day(), "The day. It is needed."),
-        ("query", "project", name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
+        ("query", "project", any_name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
         ("query", "slice_by", json!({"type": "string", "enum": ["project", "language", "editor"]}),
             "What a stretch is of. Absent: `project`."),
     ];
@@ -148,7 +148,7 @@ parameters! {
     ];
     /// Of `GET …/projects`.
     ProjectsParameters: wakatime_read + [
-        ("query", "q", name(), "Only those whose name has this in it."),
+        ("query", "q", any_name(), "Only those whose name has this in it."),
     ];
     /// Of `GET /v1/schemas/{version}/{type}`.
     SchemaName: [
@@ -162,9 +162,15 @@ fn name() -> Value {
     json!({"type": "string", "minLength": 1, "maxLength": 256, "pattern": "\\S"})
 }
 
+/// A name in a filter of WakaTime's clients, who may leave it empty.
+fn any_name() -> Value {
+    json!({"type": "string", "maxLength": 256})
+}
+
 /// A day that is written as WakaTime's clients do.
 fn some_day() -> Value {
-    json!({"type": "string", "examples": ["2026-03-01", "today"]})
+    let day = "^([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|today|yesterday)$";
+    json!({"type": "string", "pattern": day, "examples": ["2026-03-01", "today"]})
 }
 
 fn wakatime_user() -> Vec<Parameter> {
@@ -187,7 +193,7 @@ fn wakatime_read() -> Vec<Parameter> {
 
 fn parameter(place: &str, name: &str, schema: &Value, meaning: &str) -> Parameter {
     let parameter = json!({
-        "name": name, "in": place, "required": place == "path", "schema": schema, "description": meaning,
+        "name": name, "in": place, "required": place == "path" || name == "date", "schema": schema, "description": meaning,
     });
     serde_json::from_value(parameter).expect("this is a parameter")
 }

@@ -39,6 +39,17 @@ pub fn only(query: &str, name: &'static str) -> Result<Option<String>, Problem> 
     Ok(Some(value.to_owned()))
 }
 
+/// The same, where an empty name is none: WakaTime's clients write down every parameter that they know.
+///
+/// # Errors
+/// Returns `invalid_parameter` if there are several, or the name is too long.
+pub fn only_if_named(query: &str, name: &'static str) -> Result<Option<String>, Problem> {
+    match single(query, name)? {
+        Some(value) if value.trim().is_empty() => Ok(None),
+        _ => only(query, name),
+    }
+}
+
 /// The day under this name, if there is one.
 ///
 /// # Errors

@@ -307,6 +307,9 @@ pub struct HeartbeatReply {
     /// The machine, as metrics name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<String>,
+    /// The category, as metrics name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
 }
 
 /// Why time counts, or does not.

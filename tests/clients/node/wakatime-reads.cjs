@@ -3,7 +3,7 @@
 //   node wakatime-reads.cjs URL KEY DATE
 "use strict";
 
-const { WakaTimeClient } = require("wakatime-client");
+const { RANGE, WakaTimeClient } = require("wakatime-client");
 
 const [url, key, date] = process.argv.slice(2);
 
@@ -11,7 +11,7 @@ async function main() {
   const client = new WakaTimeClient(key, `${url}/api/v1`);
   const [summaries, stats, durations, user] = await Promise.all([
     client.getMySummary({ dateRange: { startDate: date, endDate: date } }),
-    client.getMyStats({ range: "last_7_days" }),
+    client.getMyStats({ range: RANGE.LAST_7_DAYS }),
     client.getMyDurations({ date }),
     client.getMe(),
   ]);

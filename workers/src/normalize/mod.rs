@@ -26,6 +26,6 @@ pub use lazy_record::LazyRecord;
 pub use local::{Clock, LocalClock, text as local_time};
 pub use path::clean as clean_path;
 pub use project::Project;
-pub use record::{Record, VERSION, normalize};
+pub use record::{Record, VERSION, category, normalize};
 pub use redact::redact;
 pub use role::NormalizeWork;

@@ -7,7 +7,7 @@ use types::time::utc_hour;
 
 use super::responder::QueryFailure;
 use crate::aggregate::{events_of_hour, hours_of_day, hours_with_events};
-use crate::normalize::ClientProgram;
+use crate::normalize::{ClientProgram, category};
 
 /// Bytes of events after which a page ends.
 const PAGE: usize = 512 * 1024;
@@ -75,6 +75,7 @@ fn reply(event: StoredEvent) -> HeartbeatReply {
     };
     let program = ClientProgram::of(&event, &data);
     HeartbeatReply {
+        category: category(&event.kind, &data),
         id: event.id,
         at: event.effective_at,
         editor: program.editor,

@@ -85,8 +85,13 @@ impl Calendar {
         start.unwrap_or(Timestamp::MAX)
     }
 
-    /// The day that a text names: `2026-03-01`, a time of that day, `03/01/2026`, `today` or `yesterday`.
+    /// The day that a text names: `2026-03-01`, a time of that day, `03/01/2026`, `today` or `yesterday`. `None` also of
+    /// one that does not begin and end within the years of RFC 3339 on every clock.
     pub fn day(&self, text: &str) -> Option<Date> {
+        self.read_day(text).filter(|day| is_in_years(*day))
+    }
+
+    fn read_day(&self, text: &str) -> Option<Date> {
         let text = text.trim();
         match text.to_ascii_lowercase().as_str() {
             "today" => return Some(self.today),
@@ -170,6 +175,9 @@ impl DaySpan {
         };
         let year = number(year, 4)?;
         let first = Date::new(year, i8::try_from(month.unwrap_or(1)).ok()?, 1).ok()?;
+        if !is_in_years(first) {
+            return None;
+        }
         let last = match month {
             Some(_) => first.last_of_month(),
             None => first.last_of_year(),
@@ -182,6 +190,10 @@ impl DaySpan {
         let span = self.first.until(self.last);
         span.map_or(i32::MAX, |span| span.get_days().saturating_add(1))
     }
+}
+
+fn is_in_years(day: Date) -> bool {
+    (1..=9998).contains(&day.year())
 }
 
 /// Lower case, with `_` for spaces: `Last 7 Days` is `last_7_days`.
@@ -235,6 +247,8 @@ mod tests {
             "1/2/3/4",
             "x",
             "2026-03-01x",
+            "0000-12-31",
+            "9999-01-01",
         ] {
             assert_eq!(day(none), None, "{none}");
         }

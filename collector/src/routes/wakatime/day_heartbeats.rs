@@ -25,8 +25,8 @@ const RENAMED: [(&str, &str); 3] = [
     ("cursor", "cursorpos"),
 ];
 /// Members that an event's data have under the same names.
-const SAME: [&str; 7] = [
-    "entity", "category", "is_write", "lines", "project", "language", "branch",
+const SAME: [&str; 6] = [
+    "entity", "is_write", "lines", "project", "language", "branch",
 ];
 /// The member that has all others that a client sent.
 const OTHERS: &str = "wakatime";
@@ -142,6 +142,7 @@ fn heartbeat(stored: HeartbeatReply, developer: &str) -> Value {
         mut data,
         editor,
         machine,
+        category,
     } = stored;
     let mut members = Map::new();
     for name in SAME {
@@ -159,6 +160,7 @@ fn heartbeat(stored: HeartbeatReply, developer: &str) -> Value {
     members.insert("time".to_owned(), (at as f64 / 1e6).into());
     members.insert("user_id".to_owned(), developer.into());
     members.extend(editor.map(|name| ("user_agent_id".to_owned(), name.into())));
+    members.extend(category.map(|name| ("category".to_owned(), name.into())));
     members.extend(machine.map(|name| ("machine_name_id".to_owned(), name.into())));
     Value::Object(members)
 }
@@ -180,11 +182,13 @@ mod tests {
             data,
             editor: Some("vscode".to_owned()),
             machine: None,
+            category: Some("coding".to_owned()),
         };
         assert_eq!(
             heartbeat(stored, "ada"),
             json!({"id": "wakatime-1", "entity": "/a.rs", "type": "file", "lineno": 3, "cursorpos": 7,
                 "is_write": true, "dependencies": ["serde"], "time": 1_772_355_600.5, "user_id": "ada",
+                "category": "coding",
                 "user_agent_id": "vscode"})
         );
     }

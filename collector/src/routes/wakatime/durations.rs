@@ -11,7 +11,7 @@ use types::query::{DayExplained, DayPart, EXPLAIN, ExplainQuery, PlaceNames};
 use types::time::parse_rfc3339;
 use utoipa::ToSchema;
 
-use super::super::query_string::{invalid, only, single};
+use super::super::query_string::{invalid, only_if_named, single};
 use super::calendar::{Calendar, DaySpan};
 use super::request::WakaTimeRead;
 use super::shapes::seconds;
@@ -67,7 +67,7 @@ pub async fn durations(
     } = &request;
     let date = required_date(query, calendar)?;
     let slice = Slice::parse(query)?;
-    let project = only(query, "project")?;
+    let project = only_if_named(query, "project")?;
     let explain = ExplainQuery {
         developer: caller.developer.to_string(),
         day: date.to_string(),

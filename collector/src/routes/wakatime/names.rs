@@ -10,7 +10,7 @@ use serde::Serialize;
 use types::query::{TOTALS, TotalReply, TotalsQuery, TotalsReply};
 use utoipa::ToSchema;
 
-use super::super::query_string::only;
+use super::super::query_string::only_if_named;
 use super::request::WakaTimeRead;
 use crate::app_state::AppState;
 use crate::openapi::{ProjectsParameters, WakaTimeParameters, WakaTimeRefusals};
@@ -73,7 +73,7 @@ pub async fn projects(
     request: WakaTimeRead,
     State(app): State<Arc<AppState>>,
 ) -> Result<Json<NamesPage<ProjectReply>>, Problem> {
-    let wanted = only(&request.query, "q")?.map(|text| text.to_lowercase());
+    let wanted = only_if_named(&request.query, "q")?.map(|text| text.to_lowercase());
     let mut projects = all(&app, &request).await?.projects;
     projects.retain(|project| {
         let name = project.name.to_lowercase();

@@ -13,7 +13,7 @@ use types::query::{TOTALS, TotalReply, TotalsQuery, TotalsReply};
 use types::time::rfc3339;
 use utoipa::ToSchema;
 
-use super::super::query_string::{invalid, only};
+use super::super::query_string::{invalid, only_if_named};
 use super::calendar::{Calendar, DaySpan, snake_case};
 use super::request::WakaTimeRead;
 use super::shapes::{Spent, TimeRow, machines, rows, seconds, text, times};
@@ -293,7 +293,7 @@ async fn totals(
         developer: request.caller.developer.to_string(),
         from: span.map(|span| span.first.to_string()),
         to: span.map(|span| span.last.to_string()),
-        project: only(&request.query, "project")?,
+        project: only_if_named(&request.query, "project")?,
     };
     app.query(&request.caller, TOTALS, &query, QUERY_TIMEOUT)
         .await

@@ -13,7 +13,7 @@ use types::query::{METRICS, MetricsQuery, Period};
 use types::time::rfc3339;
 use utoipa::ToSchema;
 
-use super::super::query_string::{invalid, only, single};
+use super::super::query_string::{invalid, only_if_named, single};
 use super::calendar::{Calendar, DaySpan};
 use super::request::WakaTimeRead;
 use super::shapes::{Spent, TimeRow, machines, rows, seconds, text};
@@ -227,8 +227,8 @@ impl Asked {
                 .limit(MAX_DAYS.unsigned_abs().into())
                 .actual(days.unsigned_abs().into()));
         }
-        let project = only(query, "project")?;
-        let branches = only(query, "branches")?;
+        let project = only_if_named(query, "project")?;
+        let branches = only_if_named(query, "branches")?;
         if project.is_some() && branches.is_some() {
             let detail = "Branches are counted over all projects: leave out project, or branches.";
             return Err(invalid("branches", detail.to_owned()));
@@ -471,9 +471,12 @@ mod tests {
             ("start=today&start=today", Err("start")),
             ("start=2026-03-02&end=2026-03-01", Err("start")),
             ("start=2025-02-28&end=2026-03-01", Err("start")),
-            ("start=0001-01-01&end=9999-12-31", Err("start")),
+            ("start=0001-01-01&end=9998-12-31", Err("start")),
             ("range=today&project=a&branches=main", Err("branches")),
-            ("range=today&project=", Err("project")),
+            (
+                "range=today&project=&branches=",
+                days("2026-03-01", "2026-03-01"),
+            ),
         ] {
             assert_eq!(asked(query), expected, "{query}");
         }
