@@ -117,8 +117,8 @@ parameters! {
             "this_week", "last_week", "this_month", "last_month",
         ]}), "The days, if there is no `start`; also as `Last 7 Days`."),
         ("query", "project", any_name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
-        ("query", "branches", any_name(), "Only of these branches, with commas between, of whatever project. Not together \
-            with `project`."),
+        ("query", "branches", any_name(), "Only of these branches, with commas between, of whatever project. Not \
+            together with `project`."),
     ];
     /// Of `GET …/stats`.
     StatsParameters: wakatime_read + [
@@ -192,8 +192,9 @@ fn wakatime_read() -> Vec<Parameter> {
 }
 
 fn parameter(place: &str, name: &str, schema: &Value, meaning: &str) -> Parameter {
+    let is_needed = place == "path" || name == "date";
     let parameter = json!({
-        "name": name, "in": place, "required": place == "path" || name == "date", "schema": schema, "description": meaning,
+        "name": name, "in": place, "required": is_needed, "schema": schema, "description": meaning,
     });
     serde_json::from_value(parameter).expect("this is a parameter")
 }

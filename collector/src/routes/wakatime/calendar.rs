@@ -85,8 +85,8 @@ impl Calendar {
         start.unwrap_or(Timestamp::MAX)
     }
 
-    /// The day that a text names: `2026-03-01`, a time of that day, `03/01/2026`, `today` or `yesterday`. `None` also of
-    /// one that does not begin and end within the years of RFC 3339 on every clock.
+    /// The day that a text names: `2026-03-01`, a time of that day, `03/01/2026`, `today` or `yesterday`.
+    /// `None` also of one that does not begin and end within the years of RFC 3339 on every clock.
     pub fn day(&self, text: &str) -> Option<Date> {
         self.read_day(text).filter(|day| is_in_years(*day))
     }
