@@ -87,8 +87,8 @@ const MILLISECONDS_FROM: f64 = 946_684_800_000.0;
 /// The version of the events that heartbeats become.
 const SCHEMA_VERSION: &str = "1.0";
 
-/// The text of a body that is a JSON string of an array or object, `None` of any other: the browser build of WakaTime's extension for VS Code
-/// encodes its heartbeats as JSON twice.
+/// The text of a body that is a JSON string of an array or object, `None` of any other: the browser build of WakaTime's
+/// extension for VS Code encodes its heartbeats as JSON twice.
 #[must_use]
 pub fn encoded_twice(body: &[u8]) -> Option<String> {
     let is_string = body.trim_ascii_start().first() == Some(&b'"');
