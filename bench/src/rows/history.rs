@@ -181,7 +181,7 @@ fn read_rows(cost: &JobCost) -> Vec<BenchRow> {
         let what = |name: &str| format!("{name} of GET {route}, a week after {after} events");
         // What a day is made of is read from its events.
         let p99 = BenchRow::new(what("p99"), "ms", Spread::of([*p99]));
-        let p99 = match route.ends_with("explain") {
+        let p99 = match route.ends_with("explain") || route.ends_with("durations") {
             true => p99,
             false => p99.reach(Reach::AtMost(20.0)),
         };
