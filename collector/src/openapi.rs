@@ -29,7 +29,7 @@ const BODIES: &str = include_str!("openapi/bodies.json");
 
 /// The OpenAPI 3.1 description of the routes, as pretty-printed JSON.
 #[derive(Debug, Clone, Copy)]
-pub struct Document(pub &'static str);
+pub struct Document(pub fn() -> &'static str);
 
 /// Writes the document: what each route says of itself, and what holds for all of them.
 pub fn to_json(described: OpenApi) -> String {

@@ -89,7 +89,7 @@ pub fn router(app: Arc<AppState>, origins: CorsOrigins) -> Router {
                 "This path does not take this method; see the Allow header.",
             )
         })
-        .layer(Extension(Document(document())))
+        .layer(Extension(Document(document)))
         .with_state(app);
     let routes = guarded(routes, origins);
     // Before a route is looked for.

@@ -12,5 +12,5 @@ use crate::openapi::{Document, NoRefusals};
     responses((status = 200, description = "OpenAPI 3.1.", body = Object), NoRefusals)
 )]
 pub async fn get(Extension(Document(document)): Extension<Document>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], document).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], document()).into_response()
 }
