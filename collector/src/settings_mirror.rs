@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_nats::jetstream::kv;
-use types::developer_settings::{BUCKET, DeveloperSettings};
+use types::developer_settings::{BUCKET, DEFAULT_IDLE, DeveloperSettings};
 use types::id::DeveloperId;
 
 use bus::bucket_mirror::BucketMirror;
@@ -20,23 +20,33 @@ impl SettingsMirror {
     /// The IANA zone that the developer has set.
     #[must_use]
     pub fn zone(&self, developer: &DeveloperId) -> Option<String> {
-        self.of(developer).zone
+        self.with(developer, |settings| settings.zone.clone())
+            .flatten()
     }
 
     /// The developer's timeout, in seconds: the longest pause that counts as active time.
     #[must_use]
     pub fn idle_seconds(&self, developer: &DeveloperId) -> u64 {
-        self.of(developer).idle()
+        self.with(developer, DeveloperSettings::idle)
+            .unwrap_or(DEFAULT_IDLE)
     }
 
     /// All that the developer has set.
     #[must_use]
     pub fn of(&self, developer: &DeveloperId) -> DeveloperSettings {
-        let settings = self.settings.read().unwrap_or_else(PoisonError::into_inner);
-        settings
-            .get(developer.as_str())
-            .cloned()
+        self.with(developer, DeveloperSettings::clone)
             .unwrap_or_default()
+    }
+
+    /// Reads the settings where they are; `None` if the developer has set nothing. The zone is asked for with each
+    /// request.
+    fn with<T>(
+        &self,
+        developer: &DeveloperId,
+        read: impl FnOnce(&DeveloperSettings) -> T,
+    ) -> Option<T> {
+        let settings = self.settings.read().unwrap_or_else(PoisonError::into_inner);
+        settings.get(developer.as_str()).map(read)
     }
 }
 
