@@ -249,8 +249,7 @@ macro_rules! security_of_arguments {
     )+};
 }
 
-security_of_arguments! { () (A) (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, F)
-(A, B, C, D, E, F, G) }
+security_of_arguments! { () (A) (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, F) }
 
 /// Describes in `route` what the extractors of `handler` require.
 pub fn with_security<H, T>(

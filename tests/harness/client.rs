@@ -143,6 +143,19 @@ impl Client {
             .expect("a reply")
     }
 
+    /// Gets a path with the key and headers of the caller's.
+    ///
+    /// # Panics
+    /// If there is no reply.
+    pub async fn get_as(&self, headers: &[(&str, &str)], path: &str) -> Response {
+        let request = self.http.get(format!("{}{path}", self.url));
+        let mut request = request.bearer_auth(&self.key);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.expect("a reply")
+    }
+
     /// Posts raw bytes with headers of the caller's.
     ///
     /// # Panics

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use harness::{Client, Deployment, Engine, until};
+use harness::{Client, Deployment, Engine, stderr_of, until};
 use serde_json::{Value, json};
 
 const USER: &str = "/api/v1/users/current";
@@ -202,7 +202,7 @@ fn text(ms: i64) -> String {
     }
 }
 
-/// Contract: wakatime.summaries, wakatime.numbers, wakatime.lists, wakatime.zones
+/// Contract: wakatime.summaries, wakatime.numbers, wakatime.lists, wakatime.refusals
 async fn summaries_are_what_the_days_are_made_of(engine: Engine) {
     let (_deployment, client) = worked(engine).await;
     let range = format!("start={SATURDAY}&end=2026-03-02&{ZONE}");
@@ -274,9 +274,39 @@ async fn summaries_are_what_the_days_are_made_of(engine: Engine) {
     // The heartbeat that tells no branch is of none.
     assert_eq!(branch, both.by["projects"]["other"] - unknown);
     assert_eq!(of_branch["data"][0]["branches"][0]["name"], "other-main");
-    // By its name, and by the header that clients send.
-    let same = get(&client, &format!("/api/v1/users/ada/summaries?{range}")).await;
+    // By its name, with what some send and Devtrail does not know, and with empty filters.
+    let more = format!("{range}&timeout=5&writes_only=true&project=&branches=");
+    let same = get(&client, &format!("/api/v1/users/ada/summaries?{more}")).await;
     assert_eq!(same, summaries);
+}
+
+/// Contract: wakatime.zones
+async fn days_are_on_the_clock_that_is_asked_sent_or_set(engine: Engine) {
+    let (deployment, client) = Deployment::running(engine).await;
+    let shown = async |headers: &[(&str, &str)], query: &str| {
+        let reply = client.get_as(headers, &format!("{USER}{query}")).await;
+        let user: Value = reply.json().await.unwrap();
+        user["data"]["timezone"]
+            .as_str()
+            .unwrap_or("none")
+            .to_owned()
+    };
+    let header = [("timezone", "Asia/Tokyo")];
+    assert_eq!(shown(&[], "").await, "UTC");
+    assert_eq!(shown(&header, "").await, "Asia/Tokyo");
+    let set = ["developers", "set", "ada", "--zone", "Asia/Kolkata"];
+    let output = deployment.run("devtrail", &set);
+    assert!(output.status.success(), "{}", stderr_of(&output));
+    until("the zone counts", async || {
+        (shown(&[], "").await == "Asia/Kolkata").then_some(())
+    })
+    .await;
+    assert_eq!(
+        shown(&[("timezone", "Mars/Olympus")], "").await,
+        "Asia/Kolkata"
+    );
+    assert_eq!(shown(&header, "").await, "Asia/Tokyo");
+    assert_eq!(shown(&header, &format!("?{ZONE}")).await, "Asia/Kathmandu");
 }
 
 /// Contract: wakatime.stats, wakatime.all-time
@@ -656,6 +686,7 @@ async fn an_error_of_a_plugin_is_a_line_in_the_log() {
 }
 
 harness::on_both_stores!(
+    days_are_on_the_clock_that_is_asked_sent_or_set,
     summaries_are_what_the_days_are_made_of,
     sums_of_long_ranges_are_those_of_their_days,
     durations_are_the_stretches_that_count,

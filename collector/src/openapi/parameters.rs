@@ -17,7 +17,7 @@ fn content_encoding() -> Value {
     json!({"type": "string", "enum": ["identity", "gzip", "x-gzip", "zstd", ""]})
 }
 
-/// Names the parameters of a route: the place of each, its schema, its meaning.
+/// Names the parameters of a route: the place of each (with `!`, if it is needed), its schema, its meaning.
 macro_rules! parameters {
     ($(
         #[doc = $doc:literal]
@@ -109,42 +109,35 @@ parameters! {
     /// Of routes that WakaTime's clients read.
     WakaTimeParameters: wakatime_read + [];
     /// Of `GET …/summaries`.
-    SummariesParameters: wakatime_read + [
+    SummariesParameters: wakatime_project + [
         ("query", "start", some_day(), "The first day. Either this or `range` is needed."),
         ("query", "end", some_day(), "The last day, less than 366 days after `start`. Absent: today."),
         ("query", "range", json!({"type": "string", "enum": [
             "today", "yesterday", "last_7_days", "last_7_days_from_yesterday", "last_14_days", "last_30_days",
             "this_week", "last_week", "this_month", "last_month",
         ]}), "The days, if there is no `start`; also as `Last 7 Days`."),
-        ("query", "project", any_name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
         ("query", "branches", any_name(), "Only of these branches, with commas between, of whatever project. Not \
             together with `project`."),
     ];
     /// Of `GET …/stats`.
-    StatsParameters: wakatime_read + [
-        ("query", "project", any_name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
-    ];
+    StatsParameters: wakatime_project + [];
     /// Of `GET …/stats/{range}`.
-    StatsRangeParameters: wakatime_read + [
+    StatsRangeParameters: wakatime_project + [
         ("path", "range", json!({"type": "string", "examples": ["last_7_days", "2026", "2026-03"]}),
             "`last_7_days`, `last_30_days`, `last_6_months` or `last_year`, up to yesterday; `all_time`; a year; a \
                 month."),
-        ("query", "project", any_name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
     ];
     /// Of `GET …/all_time_since_today`.
-    TotalParameters: wakatime_read + [
-        ("query", "project", any_name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
-    ];
+    TotalParameters: wakatime_project + [];
     /// Of `GET …/durations`.
-    DurationsParameters: wakatime_read + [
-        ("query", "date", some_day(), "The day. It is needed."),
-        ("query", "project", any_name(), "Only of this project: its name in any spelling, its key, or `unknown`."),
+    DurationsParameters: wakatime_project + [
+        ("query!", "date", some_day(), "The day. It is needed."),
         ("query", "slice_by", json!({"type": "string", "enum": ["project", "language", "editor"]}),
             "What a stretch is of. Absent: `project`."),
     ];
     /// Of `GET …/heartbeats`.
     HeartbeatsOfDayParameters: wakatime_read + [
-        ("query", "date", some_day(), "The day. It is needed."),
+        ("query!", "date", some_day(), "The day. It is needed."),
     ];
     /// Of `GET …/projects`.
     ProjectsParameters: wakatime_read + [
@@ -191,8 +184,15 @@ fn wakatime_read() -> Vec<Parameter> {
     [wakatime_user(), zones].concat()
 }
 
+fn wakatime_project() -> Vec<Parameter> {
+    let meaning = "Only of this project: its name in any spelling, its key, or `unknown`.";
+    let project = parameter("query", "project", &any_name(), meaning);
+    [wakatime_read(), vec![project]].concat()
+}
+
 fn parameter(place: &str, name: &str, schema: &Value, meaning: &str) -> Parameter {
-    let is_needed = place == "path" || name == "date";
+    let is_needed = place == "path" || place.ends_with('!');
+    let place = place.trim_end_matches('!');
     let parameter = json!({
         "name": name, "in": place, "required": is_needed, "schema": schema, "description": meaning,
     });

@@ -86,12 +86,12 @@ fn right_path(path: &str) -> Option<RightPath> {
     Some(match segments[..] {
         _ if named("heartbeat") && is_bulk => WakaTime("/api/v1/users/current/heartbeats.bulk"),
         _ if named("heartbeat") => WakaTime("/api/v1/users/current/heartbeats"),
+        ["users", _] => WakaTime("/api/v1/users/current"),
         ["users", _, ref rest @ ..] => {
             let read = |(name, _): &&(&str, &str)| rest.first() == Some(name);
-            let read = READ.iter().find(read).map(|(_, route)| *route);
-            WakaTime(read.unwrap_or("/api/v1/users/current/heartbeats.bulk"))
+            WakaTime(READ.iter().find(read)?.1)
         }
-        ["users", ..] => WakaTime("/api/v1/users/current"),
+        ["users"] => WakaTime("/api/v1/users/current"),
         ["plugins", "errors"] => WakaTime("/api/v1/plugins/errors"),
         ["event" | "events", ..] => Other("/v1/events"),
         ["batch" | "batches", _] => Other("/v1/batches/{batch_id}"),
@@ -161,7 +161,6 @@ mod tests {
                 "/api/compat/wakatime/v1/users/ada/stats/last_7_days",
                 "/api/v1/users/current/stats",
             ),
-            ("/users/current/goals", bulk),
             ("/api/v1/users", "/api/v1/users/current"),
             ("/plugins/errors", "/api/v1/plugins/errors"),
             ("/heartbeats", one),

@@ -8,6 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::event_streams::StreamSequence;
+use crate::export::EventPosition;
 use crate::id::{BatchRef, MessageIdentity};
 use crate::job::{BatchState, JobKind};
 use crate::stream::StreamIncarnation;
@@ -223,8 +224,6 @@ pub struct TotalsQuery {
 pub struct TotalsReply {
     /// The first day with active time.
     pub first_day: Option<String>,
-    /// The last day with active time.
-    pub last_day: Option<String>,
     /// How many days have active time.
     pub days: u32,
     pub active_ms: i64,
@@ -237,7 +236,36 @@ pub struct TotalsReply {
     pub machines: Vec<TotalReply>,
     pub operating_systems: Vec<TotalReply>,
     pub categories: Vec<TotalReply>,
-    pub branches: Vec<TotalReply>,
+}
+
+/// What metrics call the project, language or editor that no event tells.
+pub const SHOWN_UNKNOWN: &str = "unknown";
+
+/// The active time in a day's metrics. What is of all work only is empty where a project is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct DayTimes {
+    pub active_ms: i64,
+    pub projects: Vec<NamedTime>,
+    pub languages: Vec<NamedTime>,
+    pub editors: Vec<NamedTime>,
+    #[serde(default)]
+    pub machines: Vec<NamedTime>,
+    #[serde(default)]
+    pub operating_systems: Vec<NamedTime>,
+    #[serde(default)]
+    pub categories: Vec<NamedTime>,
+    #[serde(default)]
+    pub branches: Vec<NamedTime>,
+}
+
+/// The part of a day's active time that a project, language or the like has.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct NamedTime {
+    /// The name to show.
+    pub name: String,
+    /// What filters know a project by.
+    pub key: Option<String>,
+    pub ms: i64,
 }
 
 /// The day with the most active time.
@@ -272,16 +300,7 @@ pub struct HeartbeatsQuery {
     pub day: String,
     /// The last heartbeat of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<HeartbeatCursor>,
-}
-
-/// A place in the order of events: by effective time, then by id.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct HeartbeatCursor {
-    /// Effective time.
-    pub at: Micros,
-    /// The event's id.
-    pub id: String,
+    pub after: Option<EventPosition>,
 }
 
 /// Heartbeats in the order of their effective times.
@@ -289,7 +308,7 @@ pub struct HeartbeatCursor {
 pub struct HeartbeatsReply {
     pub heartbeats: Vec<HeartbeatReply>,
     /// Where the next page begins; `None` after the last.
-    pub next: Option<HeartbeatCursor>,
+    pub next: Option<EventPosition>,
 }
 
 /// A stored heartbeat.
@@ -299,6 +318,8 @@ pub struct HeartbeatReply {
     pub id: String,
     /// Effective time.
     pub at: Micros,
+    /// When the collector had its batch.
+    pub received_at: Micros,
     /// Its data, as they were sent.
     pub data: serde_json::Map<String, Value>,
     /// The editor, as metrics name it.

@@ -10,13 +10,18 @@ import sys
 import pytest
 
 from editor import Editor
-from harness import PATIENCE, Up, until
+from harness import PATIENCE, Up, program, until
 
 HERE = pathlib.Path(__file__).parent
-# The client sends no zone: its days are those of UTC.
-TODAY = datetime.datetime.now(datetime.UTC).date()
-NOON = datetime.datetime.combine(TODAY - datetime.timedelta(days=1), datetime.time(12), datetime.UTC).timestamp()
-YESTERDAY = (TODAY - datetime.timedelta(days=1)).isoformat()
+# The client sends no zone, so the developer's counts: one in which it is about noon, and no midnight comes between.
+WEST = datetime.datetime.now(datetime.UTC).hour - 12
+ZONE = f"Etc/GMT{WEST:+d}"
+CLOCK = datetime.timezone(datetime.timedelta(hours=-WEST))
+YESTERDAY = datetime.datetime.now(CLOCK).date() - datetime.timedelta(days=1)
+NOON = datetime.datetime.combine(YESTERDAY, datetime.time(12), CLOCK).timestamp()
+YESTERDAY = YESTERDAY.isoformat()
+# What is sent of today, in seconds.
+TODAY = 60
 
 
 def explained(up, day):
@@ -28,14 +33,17 @@ def explained(up, day):
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory):
-    """Twelve minutes of yesterday, sent by WakaTime's own client."""
+    """Twelve minutes of yesterday and one of now, sent by WakaTime's own client."""
     with Up() as running:
+        printed([program("devtrail"), "developers", "set", "me", "--zone", ZONE, "--data", running.folder])
+        until("the zone counts", lambda: running.get("/api/v1/users/current")[1]["data"]["timezone"] == ZONE)
         editor = Editor(running, tmp_path_factory.mktemp("editor"))
-        for minute in (0, 5, 12):
-            entity = ["--entity", editor.file(), "--language", "Rust", "--write", "--time", str(NOON + 60 * minute)]
-            assert editor.wakatime(*entity) == 0
-        until("the day is computed", lambda: running.get(f"/v1/metrics/daily?from={YESTERDAY}")[1]["days"])
-        until("all of it is", lambda: explained(running, YESTERDAY) == 720)
+        now = int(datetime.datetime.now(CLOCK).timestamp())
+        for time in (NOON, NOON + 300, NOON + 720, now - TODAY, now):
+            assert editor.wakatime("--entity", editor.file(), "--language", "Rust", "--write", "--time", str(time)) == 0
+        bar = "/api/v1/users/current/statusbar/today"
+        until("all is computed", lambda: running.get(bar)[1]["data"]["grand_total"]["text"] == "1 min")
+        assert explained(running, YESTERDAY) == 720
         yield running
 
 
@@ -51,7 +59,7 @@ def test_the_python_client_shows_today(up):
     """`wakatime --today` knows one host, so the test puts another in its place."""
     path = os.pathsep.join([str(HERE / "wakatime")])
     shown = printed([sys.executable, str(HERE / "wakatime" / "today.py"), up.url, up.key], PYTHONPATH=path)
-    assert shown.strip() == "0 secs", "all of it was yesterday"
+    assert shown.strip() == "1 min"
 
 
 def test_rust_clients_understand_every_route(up):
@@ -59,12 +67,12 @@ def test_rust_clients_understand_every_route(up):
     waka, wakapi = read["waka"], read["wakapi"]
     seconds = explained(up, YESTERDAY)
     assert waka["user"]["id"] == "me"
-    assert waka["status_bar"]["data"]["grand_total"]["text"] == "0 secs"
+    assert waka["status_bar"]["data"]["grand_total"]["text"] == "1 min"
     (day,) = waka["summaries"]["data"]
     assert (day["grand_total"]["total_seconds"], day["grand_total"]["text"]) == (seconds, "12 mins")
     for rows, name in (("projects", "demo"), ("languages", "rust"), ("editors", "vscode"), ("machines", "desk")):
         assert [(row["name"], row["total_seconds"], row["percent"]) for row in day[rows]] == [(name, seconds, 100.0)]
-    assert waka["stats"]["total_seconds"] == waka["all_time"]["total_seconds"] == seconds
+    assert round(waka["stats"]["total_seconds"]) == round(waka["all_time"]["total_seconds"]) == seconds + TODAY
     assert [(one["project"], one["time"], one["duration"]) for one in waka["durations"]["data"]] == [
         ("demo", NOON, seconds)
     ]
@@ -72,8 +80,8 @@ def test_rust_clients_understand_every_route(up):
     assert [one["name"] for one in waka["projects"]] == ["demo"]
     assert [one["editor"] for one in waka["user_agents"]["data"]] == ["vscode"]
     assert [one["value"] for one in waka["machine_names"]["data"]] == ["desk"]
-    numbers = {name: wakapi[name] for name in ("all_time", "summaries", "stats", "durations")}
-    assert numbers == dict.fromkeys(numbers, seconds)
+    assert (wakapi["summaries"], wakapi["durations"]) == (seconds, seconds)
+    assert round(wakapi["all_time"]) == round(wakapi["stats"]) == seconds + TODAY
     assert len(wakapi["heartbeats"]) == 3
 
 

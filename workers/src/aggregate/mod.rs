@@ -20,7 +20,6 @@ mod timeline;
 mod windows;
 
 pub use day::DayCounts;
-pub use day_events::{events_of_hour, hours_with_events};
 pub use explain::{explain, explain_stored};
 pub use idle_timeouts::{IdleTimeout, IdleTimeouts};
 pub(crate) use local_hour::LocalHour;
@@ -28,7 +27,7 @@ pub use local_hour::days_after;
 pub(crate) use metrics::Share;
 pub use metrics::{Counted, Metrics, MetricsFilter};
 pub use place::{SHOWN_UNKNOWN, UNKNOWN, shown_name};
-pub use plan::{Candidates, DayReads, InvalidDate, hours_of_day, look_back, plan};
+pub use plan::{Candidates, DayReads, InvalidDate, look_back, plan};
 pub use role::AggregateWork;
 pub use settings_sweep::follow as follow_settings;
 pub(crate) use timeline::HourCounts;

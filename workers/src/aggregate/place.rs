@@ -5,7 +5,7 @@ use types::query::PlaceNames;
 /// The name of what no event tells, as it is kept.
 pub const UNKNOWN: &str = "";
 /// How it is shown.
-pub const SHOWN_UNKNOWN: &str = "unknown";
+pub use types::query::SHOWN_UNKNOWN;
 
 /// A project (by its key), language and editor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

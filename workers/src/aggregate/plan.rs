@@ -24,21 +24,13 @@ const BEFORE: i64 = 24;
 /// # Errors
 /// Returns `InvalidDate` if `day` is no date of the form `YYYY-MM-DD`.
 pub fn look_back(day: &str) -> Result<HourRange, InvalidDate> {
-    let events = hours_of_day(day)?;
+    let midnight = parse_rfc3339(&format!("{day}T00:00:00Z")).and_then(|written| written.at);
+    let midnight = utc_hour(midnight.ok_or_else(|| InvalidDate(day.to_owned()))?);
+    let events = HourRange::of_local_days(midnight, midnight);
     Ok(HourRange {
         first: events.first - BEFORE,
         ..events
     })
-}
-
-/// The 72 UTC hours that can hold events of a local day.
-///
-/// # Errors
-/// Returns `InvalidDate` if `day` is no date of the form `YYYY-MM-DD`.
-pub fn hours_of_day(day: &str) -> Result<HourRange, InvalidDate> {
-    let midnight = parse_rfc3339(&format!("{day}T00:00:00Z")).and_then(|written| written.at);
-    let midnight = utc_hour(midnight.ok_or_else(|| InvalidDate(day.to_owned()))?);
-    Ok(HourRange::of_local_days(midnight, midnight))
 }
 
 /// Days before a touched one that may depend on its events, and after it: an event lies at most a day before or after

@@ -170,7 +170,7 @@ pub async fn metrics<S: QueryReads + Clone>(
 /// Replies to what reads much, until the process stops: [`ExplainQuery`],
 /// [`types::query::HeartbeatsQuery`] and [`types::query::TotalsQuery`].
 /// A task of its own: others do not wait for it.
-pub async fn long_queries<S: QueryReads + Jobs + Clone>(
+pub async fn long_queries<S: QueryReads + ExportReads + Jobs + Clone>(
     client: Client,
     store: S,
     retry: RetryPolicy,

@@ -3,10 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::Value;
 use store::QueryReads;
-use types::query::{BestDay, DayReply, MetricsQuery, TotalReply, TotalsQuery, TotalsReply};
+use types::export::ExportRange;
+use types::query::{
+    BestDay, DayReply, DayTimes, MetricsQuery, NamedTime, TotalReply, TotalsQuery, TotalsReply,
+};
 
 use super::metrics::{days, whole_days};
 use super::responder::QueryFailure;
@@ -14,8 +16,6 @@ use crate::aggregate::days_after;
 
 /// Days read at once: some half a megabyte.
 const AT_ONCE: i64 = 120;
-/// Before and after every day that an event can have.
-const ALL_DAYS: [&str; 2] = ["0000-01-01", "9999-12-31"];
 
 /// Adds the developer's days up.
 ///
@@ -25,9 +25,12 @@ pub async fn totals<S: QueryReads>(
     store: &S,
     query: TotalsQuery,
 ) -> Result<TotalsReply, QueryFailure> {
-    let [first, last] = ALL_DAYS.map(str::to_owned);
-    let to = query.to.unwrap_or(last);
-    let mut next = Some(query.from.unwrap_or(first));
+    let range = ExportRange {
+        from: query.from,
+        to: query.to,
+    };
+    let to = range.last_day().to_owned();
+    let mut next = Some(range.first_day().to_owned());
     let mut totals = Totals::default();
     while let Some(from) = next.take() {
         let first = store.first_day(query.developer.clone(), from).await?;
@@ -55,30 +58,6 @@ pub async fn totals<S: QueryReads>(
     Ok(totals.into_reply())
 }
 
-/// What is added up of a day's metrics.
-#[derive(Debug, Deserialize)]
-struct DayTimes {
-    active_ms: i64,
-    projects: Vec<Time>,
-    languages: Vec<Time>,
-    editors: Vec<Time>,
-    #[serde(default)]
-    machines: Vec<Time>,
-    #[serde(default)]
-    operating_systems: Vec<Time>,
-    #[serde(default)]
-    categories: Vec<Time>,
-    #[serde(default)]
-    branches: Vec<Time>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Time {
-    name: String,
-    key: Option<String>,
-    ms: i64,
-}
-
 /// The sums so far. Days are added in their order.
 #[derive(Debug, Default)]
 struct Totals {
@@ -89,7 +68,6 @@ struct Totals {
     machines: Sums,
     operating_systems: Sums,
     categories: Sums,
-    branches: Sums,
 }
 
 /// The sum of each key or name.
@@ -108,7 +86,6 @@ impl Totals {
         reply.days += 1;
         reply.active_ms += times.active_ms;
         reply.first_day.get_or_insert_with(|| day.clone());
-        reply.last_day = Some(day.clone());
         if (reply.best_day.as_ref()).is_none_or(|best| best.active_ms < times.active_ms) {
             reply.best_day = Some(BestDay {
                 day: day.clone(),
@@ -121,7 +98,6 @@ impl Totals {
         self.machines.add(&day, times.machines);
         self.operating_systems.add(&day, times.operating_systems);
         self.categories.add(&day, times.categories);
-        self.branches.add(&day, times.branches);
         Ok(())
     }
 
@@ -133,16 +109,15 @@ impl Totals {
             machines: self.machines.list(),
             operating_systems: self.operating_systems.list(),
             categories: self.categories.list(),
-            branches: self.branches.list(),
             ..self.reply
         }
     }
 }
 
 impl Sums {
-    fn add(&mut self, day: &str, times: Vec<Time>) {
+    fn add(&mut self, day: &str, times: Vec<NamedTime>) {
         // What has commits alone has no time.
-        for Time { name, key, ms } in times.into_iter().filter(|time| time.ms > 0) {
+        for NamedTime { name, key, ms } in times.into_iter().filter(|time| time.ms > 0) {
             let known_by = key.clone().unwrap_or_else(|| name.clone());
             let total = self.0.entry(known_by).or_insert_with(|| TotalReply {
                 name: String::new(),

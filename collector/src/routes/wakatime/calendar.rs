@@ -2,10 +2,11 @@
 
 use axum::http::HeaderMap;
 use http_server::Problem;
-use jiff::civil::{Date, Time, Weekday};
+use jiff::civil::{Date, Time};
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use runtime::clock;
 use types::time::{Micros, zone};
+use types::week::Week;
 
 use super::super::query_string::{invalid, single};
 use crate::api_keys::Caller;
@@ -91,6 +92,21 @@ impl Calendar {
         self.read_day(text).filter(|day| is_in_years(*day))
     }
 
+    /// The day that a query string has under this name, if it has one.
+    ///
+    /// # Errors
+    /// Returns `invalid_parameter` if it is no day, or there are several.
+    pub fn named_day(&self, query: &str, name: &'static str) -> Result<Option<Date>, Problem> {
+        let Some(text) = single(query, name)? else {
+            return Ok(None);
+        };
+        self.day(&text).map(Some).ok_or_else(|| {
+            let text = types::json::shorten(&text, 40);
+            let detail = format!("{name} is {text:?}: write a day as YYYY-MM-DD, or \"today\".");
+            invalid(name, detail)
+        })
+    }
+
     fn read_day(&self, text: &str) -> Option<Date> {
         let text = text.trim();
         match text.to_ascii_lowercase().as_str() {
@@ -115,7 +131,7 @@ impl Calendar {
         let today = self.today;
         let yesterday = today.saturating_sub(1.day());
         let back = |last: Date, days: i64| Some(DaySpan::ending(last, days));
-        let monday = today.saturating_sub(i64::from(today.weekday().since(Weekday::Monday)).days());
+        let monday = Week::of(today).monday();
         let span = |first: Date, last: Date| Some(DaySpan { first, last });
         match snake_case(name).as_str() {
             "today" => back(today, 1),
@@ -155,6 +171,14 @@ impl Calendar {
 }
 
 impl DaySpan {
+    /// One day.
+    pub fn of(day: Date) -> Self {
+        Self {
+            first: day,
+            last: day,
+        }
+    }
+
     fn ending(last: Date, days: i64) -> Self {
         Self {
             first: last.saturating_sub((days - 1).days()),
@@ -194,6 +218,11 @@ impl DaySpan {
 
 fn is_in_years(day: Date) -> bool {
     (1..=9998).contains(&day.year())
+}
+
+/// `Sun Mar 1 2026`.
+pub fn day_text(day: Date) -> String {
+    day.strftime("%a %b %-d %Y").to_string()
 }
 
 /// Lower case, with `_` for spaces: `Last 7 Days` is `last_7_days`.

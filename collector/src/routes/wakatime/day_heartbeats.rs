@@ -1,5 +1,6 @@
 //! `GET …/heartbeats?date=`: a day's heartbeats, page by page from the workers.
 
+use std::io;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -10,6 +11,7 @@ use futures_util::stream;
 use http_server::Problem;
 use serde_json::{Map, Value, json};
 use types::query::{HEARTBEATS, HeartbeatReply, HeartbeatsQuery, HeartbeatsReply};
+use types::time::rfc3339;
 
 use super::durations::required_date;
 use super::request::WakaTimeRead;
@@ -38,22 +40,17 @@ const KEPT: [&str; 4] = [
     "human_line_changes",
 ];
 
-/// What is asked for, until the last page.
+/// What is still to be written.
 struct Pages {
     app: Arc<AppState>,
     caller: Caller,
     query: HeartbeatsQuery,
-    page: HeartbeatsReply,
+    /// The page that is there already.
+    first: Option<HeartbeatsReply>,
     /// What follows the last heartbeat.
     end: String,
-    part: Part,
-}
-
-/// What is written next.
-enum Part {
-    First,
-    Later,
-    Nothing,
+    has_begun: bool,
+    is_done: bool,
 }
 
 /// A day's heartbeats, in the order of their times.
@@ -88,9 +85,10 @@ pub async fn day_heartbeats(
         app,
         caller,
         query,
-        page,
+        first: Some(page),
         end: end.to_string(),
-        part: Part::First,
+        has_begun: false,
+        is_done: false,
     };
     let body = Body::from_stream(stream::try_unfold(pages, Pages::next));
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
@@ -101,36 +99,35 @@ impl Pages {
     ///
     /// # Errors
     /// Returns the problem that ends the reply before its end, so that nobody takes it for whole.
-    async fn next(mut self) -> Result<Option<(Bytes, Self)>, std::io::Error> {
-        let mut text = match self.part {
-            Part::Nothing => return Ok(None),
-            Part::First => r#"{"data":["#.to_owned(),
-            Part::Later => {
-                let found = self
-                    .app
-                    .query(&self.caller, HEARTBEATS, &self.query, QUERY_TIMEOUT);
-                self.page = found
-                    .await
-                    .map_err(|problem| std::io::Error::other(String::from(problem.detail)))?;
-                let comma = if self.page.heartbeats.is_empty() {
-                    ""
-                } else {
-                    ","
-                };
-                comma.to_owned()
-            }
+    async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
+        if self.is_done {
+            return Ok(None);
+        }
+        let (mut text, page) = match self.first.take() {
+            Some(page) => (r#"{"data":["#.to_owned(), page),
+            None => (String::new(), self.page().await?),
         };
-        let heartbeats = self.page.heartbeats.drain(..);
-        let heartbeats = heartbeats.map(|one| heartbeat(one, &self.query.developer).to_string());
-        text += &heartbeats.collect::<Vec<String>>().join(",");
-        self.part = Part::Later;
-        self.query.after = self.page.next.take();
+        for one in page.heartbeats {
+            if std::mem::replace(&mut self.has_begun, true) {
+                text.push(',');
+            }
+            text += &heartbeat(one, &self.query.developer).to_string();
+        }
+        self.query.after = page.next;
         if self.query.after.is_none() {
-            self.part = Part::Nothing;
+            self.is_done = true;
             text += "],";
             text += self.end.trim_start_matches('{');
         }
         Ok(Some((text.into(), self)))
+    }
+
+    async fn page(&self) -> io::Result<HeartbeatsReply> {
+        let Self {
+            app, caller, query, ..
+        } = self;
+        let page = app.query(caller, HEARTBEATS, query, QUERY_TIMEOUT).await;
+        page.map_err(|problem| io::Error::other(String::from(problem.detail)))
     }
 }
 
@@ -139,6 +136,7 @@ fn heartbeat(stored: HeartbeatReply, developer: &str) -> Value {
     let HeartbeatReply {
         id,
         at,
+        received_at,
         mut data,
         editor,
         machine,
@@ -159,6 +157,7 @@ fn heartbeat(stored: HeartbeatReply, developer: &str) -> Value {
     members.insert("id".to_owned(), id.into());
     members.insert("time".to_owned(), (at as f64 / 1e6).into());
     members.insert("user_id".to_owned(), developer.into());
+    members.insert("created_at".to_owned(), rfc3339(received_at).into());
     members.extend(editor.map(|name| ("user_agent_id".to_owned(), name.into())));
     members.extend(category.map(|name| ("category".to_owned(), name.into())));
     members.extend(machine.map(|name| ("machine_name_id".to_owned(), name.into())));
@@ -179,6 +178,7 @@ mod tests {
         let stored = HeartbeatReply {
             id: "wakatime-1".to_owned(),
             at: 1_772_355_600_500_000,
+            received_at: 1_772_355_601_000_000,
             data,
             editor: Some("vscode".to_owned()),
             machine: None,
@@ -188,7 +188,7 @@ mod tests {
             heartbeat(stored, "ada"),
             json!({"id": "wakatime-1", "entity": "/a.rs", "type": "file", "lineno": 3, "cursorpos": 7,
                 "is_write": true, "dependencies": ["serde"], "time": 1_772_355_600.5, "user_id": "ada",
-                "category": "coding",
+                "category": "coding", "created_at": "2026-03-01T09:00:01.000000Z",
                 "user_agent_id": "vscode"})
         );
     }

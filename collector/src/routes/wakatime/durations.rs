@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use http_server::Problem;
+use jiff::civil::Date;
 use serde::Serialize;
 use types::query::{DayExplained, DayPart, EXPLAIN, ExplainQuery, PlaceNames};
 use types::time::parse_rfc3339;
@@ -19,7 +20,6 @@ use super::summaries::days;
 use crate::app_state::AppState;
 use crate::openapi::{DurationsParameters, WakaTimeRefusals};
 use crate::query_client::QUERY_TIMEOUT;
-use jiff::civil::Date;
 
 /// The stretches of a day.
 #[derive(Debug, Serialize, ToSchema)]
@@ -72,15 +72,20 @@ pub async fn durations(
         developer: caller.developer.to_string(),
         day: date.to_string(),
     };
-    let explained: Option<DayExplained> =
-        app.query(caller, EXPLAIN, &explain, QUERY_TIMEOUT).await?;
-    let span = DaySpan {
-        first: date,
-        last: date,
+    let explained = async {
+        let found: Result<Option<DayExplained>, Problem> =
+            app.query(caller, EXPLAIN, &explain, QUERY_TIMEOUT).await;
+        found
     };
     // Names are those of the metrics; a project that is asked for is found there by any of its spellings.
-    let day = days(&app, caller, span, project.clone()).await?.pop();
-    let projects = day.map_or_else(Vec::new, |day| day.projects);
+    let named = async {
+        match slice == Slice::Project || project.is_some() {
+            true => days(&app, caller, DaySpan::of(date), project.clone()).await,
+            false => Ok(Vec::new()),
+        }
+    };
+    let (explained, mut named) = tokio::try_join!(explained, named)?;
+    let projects = named.pop().map_or_else(Vec::new, |day| day.times.projects);
     let names: HashMap<String, String> = projects
         .into_iter()
         .map(|share| (share.key.unwrap_or_default(), share.name))
@@ -103,11 +108,9 @@ pub async fn durations(
 /// # Errors
 /// Returns `invalid_parameter` if there is none.
 pub fn required_date(query: &str, calendar: &Calendar) -> Result<Date, Problem> {
-    let text = single(query, "date")?.unwrap_or_default();
-    calendar.day(&text).ok_or_else(|| {
-        let text = types::json::shorten(&text, 40);
-        let detail = format!("date is {text:?}: write a day as YYYY-MM-DD, or \"today\".");
-        invalid("date", detail)
+    calendar.named_day(query, "date")?.ok_or_else(|| {
+        let detail = "date is missing: write a day as YYYY-MM-DD, or \"today\".";
+        invalid("date", detail.to_owned())
     })
 }
 

@@ -19,10 +19,10 @@ use types::formats::{Format, wakatime};
 use types::verdict::{Exception, Verdict};
 
 use super::super::events::{BatchReply, ReceivedBatch};
-use super::request::{UserInPath, ensure_own};
+use super::request::OwnCaller;
 use crate::api_keys::Caller;
 use crate::app_state::AppState;
-use crate::authorized::{Authorized, EventsWrite, NotDraining, WakaTimeKey};
+use crate::authorized::{EventsWrite, NotDraining};
 use crate::openapi::{HeartbeatHeaders, HeartbeatRefusals};
 
 /// Send a WakaTime heartbeat, or an array of them.
@@ -40,14 +40,12 @@ use crate::openapi::{HeartbeatHeaders, HeartbeatRefusals};
 )]
 pub async fn heartbeat(
     _: NotDraining,
-    Authorized { caller, .. }: Authorized<EventsWrite, WakaTimeKey>,
+    OwnCaller { caller, .. }: OwnCaller<EventsWrite>,
     State(app): State<Arc<AppState>>,
     Extension(ids): Extension<RequestIds>,
-    user: UserInPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    ensure_own(user.ok().as_deref().map(String::as_str), &caller)?;
     post(&app, &ids, caller, headers, body).await
 }
 
@@ -66,14 +64,12 @@ pub async fn heartbeat(
 )]
 pub async fn heartbeats(
     _: NotDraining,
-    Authorized { caller, .. }: Authorized<EventsWrite, WakaTimeKey>,
+    OwnCaller { caller, .. }: OwnCaller<EventsWrite>,
     State(app): State<Arc<AppState>>,
     Extension(ids): Extension<RequestIds>,
-    user: UserInPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    ensure_own(user.ok().as_deref().map(String::as_str), &caller)?;
     post(&app, &ids, caller, headers, body).await
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use types::json::shorten;
 
-use super::request::{UserInPath, ensure_own};
+use super::request::OwnCaller;
 use crate::api_keys::Caller;
 use crate::app_state::{AdmittedBody, AppState};
 use crate::authorized::{Authorized, EventsWrite, NotDraining, WakaTimeKey};
@@ -79,13 +79,11 @@ pub async fn plugin_errors(
 )]
 pub async fn user_plugin_errors(
     _: NotDraining,
-    Authorized { caller, .. }: Authorized<EventsWrite, WakaTimeKey>,
+    OwnCaller { caller, .. }: OwnCaller<EventsWrite>,
     State(app): State<Arc<AppState>>,
-    user: UserInPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    ensure_own(user.ok().as_deref().map(String::as_str), &caller)?;
     log(&app, &caller, &headers, body).await
 }
 

@@ -9,12 +9,12 @@ use http_server::Problem;
 use jiff::civil::Date;
 use runtime::clock;
 use serde::Serialize;
-use types::query::{TOTALS, TotalReply, TotalsQuery, TotalsReply};
+use types::query::{SHOWN_UNKNOWN, TOTALS, TotalReply, TotalsQuery, TotalsReply};
 use types::time::rfc3339;
 use utoipa::ToSchema;
 
 use super::super::query_string::{invalid, only_if_named};
-use super::calendar::{Calendar, DaySpan, snake_case};
+use super::calendar::{Calendar, DaySpan, day_text, snake_case};
 use super::request::WakaTimeRead;
 use super::shapes::{Spent, TimeRow, machines, rows, seconds, text, times};
 use super::summaries::Average;
@@ -26,8 +26,6 @@ use crate::query_client::QUERY_TIMEOUT;
 const DEFAULT_RANGE: &str = "last_7_days";
 /// All days that there are, up to today.
 const ALL_TIME: &str = "all_time";
-/// What metrics call the language of events that tell none.
-const UNKNOWN: &str = "unknown";
 
 /// The sums of a range of days.
 #[derive(Debug, Serialize, ToSchema)]
@@ -227,7 +225,10 @@ async fn stats_of(
         first: first_day(&totals, calendar),
         last: calendar.today,
     });
-    let unknown = totals.languages.iter().find(|total| total.name == UNKNOWN);
+    let unknown = totals
+        .languages
+        .iter()
+        .find(|total| total.name == SHOWN_UNKNOWN);
     let other = unknown.map_or(0, |total: &TotalReply| total.ms);
     let average = average(&totals, other, span.days());
     let known = totals.active_ms - other;
@@ -307,11 +308,6 @@ fn average(totals: &TotalsReply, other: i64, days: i32) -> Average {
 fn first_day(totals: &TotalsReply, calendar: &Calendar) -> Date {
     let first = totals.first_day.as_ref().and_then(|day| day.parse().ok());
     first.map_or(calendar.today, |first: Date| first.min(calendar.today))
-}
-
-/// `Sun Mar 1 2026`.
-fn day_text(day: Date) -> String {
-    day.strftime("%a %b %-d %Y").to_string()
 }
 
 fn timeout(app: &AppState, request: &WakaTimeRead) -> u64 {

@@ -9,12 +9,12 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use runtime::clock;
 use serde::{Deserialize, Serialize};
-use types::query::{METRICS, MetricsQuery, Period};
+use types::query::{DayTimes, METRICS, MetricsQuery, NamedTime, Period, SHOWN_UNKNOWN};
 use types::time::rfc3339;
 use utoipa::ToSchema;
 
 use super::super::query_string::{invalid, only_if_named, single};
-use super::calendar::{Calendar, DaySpan};
+use super::calendar::{Calendar, DaySpan, day_text};
 use super::request::WakaTimeRead;
 use super::shapes::{Spent, TimeRow, machines, rows, seconds, text};
 use crate::api_keys::Caller;
@@ -24,8 +24,6 @@ use crate::query_client::QUERY_TIMEOUT;
 
 /// Most days in one reply.
 const MAX_DAYS: i32 = 366;
-/// What metrics call the language of events that tell none.
-const UNKNOWN: &str = "unknown";
 
 /// Days of a developer, and their sum.
 #[derive(Debug, Serialize, ToSchema)]
@@ -101,30 +99,12 @@ pub struct StatusBar {
     data: DaySummary,
 }
 
-/// A day's metrics, as far as they are shown here.
+/// A day's active time.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct WorkDay {
-    pub day: String,
-    active_ms: i64,
-    pub projects: Vec<DayShare>,
-    languages: Vec<DayShare>,
-    editors: Vec<DayShare>,
-    #[serde(default)]
-    machines: Vec<DayShare>,
-    #[serde(default)]
-    operating_systems: Vec<DayShare>,
-    #[serde(default)]
-    categories: Vec<DayShare>,
-    #[serde(default)]
-    branches: Vec<DayShare>,
-}
-
-/// The part of a day that a project, language or the like has.
-#[derive(Debug, Clone, Deserialize)]
-pub struct DayShare {
-    pub name: String,
-    pub key: Option<String>,
-    ms: i64,
+    day: String,
+    #[serde(flatten)]
+    pub times: DayTimes,
 }
 
 /// What days are asked for, and what of them.
@@ -181,11 +161,7 @@ async fn today(app: &AppState, request: &WakaTimeRead) -> Result<Json<StatusBar>
         caller, calendar, ..
     } = request;
     let today = calendar.today;
-    let span = DaySpan {
-        first: today,
-        last: today,
-    };
-    let found = days(app, caller, span, None).await?.pop();
+    let found = days(app, caller, DaySpan::of(today), None).await?.pop();
     let cached_at = rfc3339(clock::now());
     let data = DaySummary::of(&found.unwrap_or_default(), None, today, calendar);
     Ok(Json(StatusBar { cached_at, data }))
@@ -244,17 +220,7 @@ impl Asked {
 
 /// The days from `start` to `end`, or those of `range`.
 fn span(query: &str, calendar: &Calendar) -> Result<DaySpan, Problem> {
-    let day = |name: &'static str| -> Result<Option<Date>, Problem> {
-        let Some(text) = single(query, name)? else {
-            return Ok(None);
-        };
-        let day = calendar.day(&text).ok_or_else(|| {
-            let text = types::json::shorten(&text, 40);
-            let detail = format!("{name} is {text:?}: write a day as YYYY-MM-DD, or \"today\".");
-            invalid(name, detail)
-        });
-        day.map(Some)
-    };
+    let day = |name| calendar.named_day(query, name);
     match (day("start")?, day("end")?, single(query, "range")?) {
         (Some(first), last, _) => Ok(DaySpan {
             first,
@@ -310,7 +276,7 @@ impl Summaries {
 impl DaySummary {
     fn of(day: &WorkDay, branches: Option<&[String]>, date: Date, calendar: &Calendar) -> Self {
         // What is asked for by branch is known of nothing else.
-        let rows_of = |shares: &[DayShare]| match branches {
+        let rows_of = |shares: &[NamedTime]| match branches {
             None => rows(times(shares)),
             Some(_) => Vec::new(),
         };
@@ -318,21 +284,21 @@ impl DaySummary {
         let text = if date == calendar.today {
             "Today".to_owned()
         } else {
-            date.strftime("%a %b %-d %Y").to_string()
+            day_text(date)
         };
         Self {
             grand_total: Spent::of(day.ms(branches)),
-            projects: rows_of(&day.projects),
-            languages: rows_of(&day.languages),
-            editors: rows_of(&day.editors),
+            projects: rows_of(&day.times.projects),
+            languages: rows_of(&day.times.languages),
+            editors: rows_of(&day.times.editors),
             machines: match branches {
-                None => machines(times(&day.machines)),
+                None => machines(times(&day.times.machines)),
                 Some(_) => Vec::new(),
             },
-            operating_systems: rows_of(&day.operating_systems),
-            categories: rows_of(&day.categories),
+            operating_systems: rows_of(&day.times.operating_systems),
+            categories: rows_of(&day.times.categories),
             branches: branches.map(|wanted| {
-                rows(times(&day.branches).filter(|(name, _)| is_wanted(wanted, name)))
+                rows(times(&day.times.branches).filter(|(name, _)| is_wanted(wanted, name)))
             }),
             dependencies: Vec::new(),
             range: DayRange {
@@ -350,8 +316,8 @@ impl WorkDay {
     /// The active time, or that in these branches.
     fn ms(&self, branches: Option<&[String]>) -> i64 {
         match branches {
-            None => self.active_ms,
-            Some(wanted) => times(&self.branches)
+            None => self.times.active_ms,
+            Some(wanted) => times(&self.times.branches)
                 .filter(|(name, _)| is_wanted(wanted, name))
                 .map(|(_, ms)| ms)
                 .sum(),
@@ -360,7 +326,7 @@ impl WorkDay {
 
     /// What of it is in no known language. That of branches is not known.
     fn without_language(&self, branches: Option<&[String]>) -> i64 {
-        let unknown = times(&self.languages).find(|(name, _)| *name == UNKNOWN);
+        let unknown = times(&self.times.languages).find(|(name, _)| *name == SHOWN_UNKNOWN);
         match branches {
             None => unknown.map_or(0, |(_, ms)| ms),
             Some(_) => 0,
@@ -372,7 +338,7 @@ fn is_wanted(wanted: &[String], name: &str) -> bool {
     wanted.iter().any(|one| one == name)
 }
 
-fn times(shares: &[DayShare]) -> impl Iterator<Item = (&str, i64)> + Clone {
+fn times(shares: &[NamedTime]) -> impl Iterator<Item = (&str, i64)> + Clone {
     shares.iter().map(|share| (share.name.as_str(), share.ms))
 }
 
