@@ -468,6 +468,13 @@ async fn a_week_is_a_page_with_the_numbers_of_its_metrics(engine: Engine) {
             "{written}"
         );
     }
+    let unnamed = report(&[]);
+    assert!(unnamed.status.success(), "{}", stderr_of(&unnamed));
+    assert_eq!(
+        std::fs::read_to_string(deployment.path("ada-2026-W10.html")).unwrap(),
+        page,
+        "without a name it is the developer's and the week's, in the working folder"
+    );
     std::fs::write(&file, "mine").unwrap();
     let refused = report(&["-o", &path]);
     assert_eq!(refused.status.code(), Some(1));

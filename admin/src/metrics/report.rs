@@ -56,14 +56,13 @@ async fn run_from(store: &impl QueryReads, settings: &ReportSettings) -> anyhow:
     let ReportSettings {
         developer, note, ..
     } = settings;
-    let newest = newest_week(store, developer.as_str()).await?;
-    let Some(newest) = newest else {
-        developer::ensure_known(&settings.target, Some(developer)).await?;
-        bail!(without_days(developer.as_str(), &store.developers().await?));
+    let week = match settings.week {
+        Some(week) => week,
+        None => newest_week(store, settings).await?,
     };
-    let week = settings.week.unwrap_or(newest);
     let page = stored_page(store, developer.to_string(), week, note.clone()).await?;
     let Some(page) = page else {
+        let newest = newest_week(store, settings).await?;
         bail!(
             "{developer} has no metrics in {week} ({} to {}). The newest week that has some is {newest}; `devtrail \
              metrics show {developer}` lists the days.",
@@ -83,11 +82,18 @@ async fn run_from(store: &impl QueryReads, settings: &ReportSettings) -> anyhow:
     }
 }
 
-/// The newest week in which anything was counted.
-async fn newest_week(store: &impl QueryReads, developer: &str) -> anyhow::Result<Option<Week>> {
-    let days = days(store, developer).await?;
-    let newest = days.last().map(|day| day.day.parse::<Date>());
-    Ok(newest.transpose()?.map(Week::of))
+/// The developer's newest week in which anything was counted. It reads all of the developer's days.
+///
+/// # Errors
+/// Returns an error if the store cannot be read, or the developer has no days.
+async fn newest_week(store: &impl QueryReads, settings: &ReportSettings) -> anyhow::Result<Week> {
+    let developer = &settings.developer;
+    let days = days(store, developer.as_str()).await?;
+    let Some(newest) = days.last() else {
+        developer::ensure_known(&settings.target, Some(developer)).await?;
+        bail!(without_days(developer.as_str(), &store.developers().await?));
+    };
+    Ok(Week::of(newest.day.parse::<Date>()?))
 }
 
 fn write(path: &Path, page: &str, developer: &DeveloperId, week: Week) -> anyhow::Result<()> {
