@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::table::{DataRow, DataTable};
 use super::week_counts::{ReportedDay, WeekCounts};
-use super::words::{clock, duration, list, long_day, offset, short_day, weekday};
+use super::words::{clock, duration, long_day, offset, short_day, weekday};
 
 /// Where the hours begin, and how wide all of them are, in percent of the plot's width: so the plot fits any width, and
 /// its texts keep their size.
@@ -187,7 +187,7 @@ pub fn table(week: &WeekCounts) -> DataTable {
         }),
         note: Some(format!(
             "Hours without any time are left out. Times are rounded down. {}",
-            list(&clock_changes(week))
+            clock_changes(week).join(" ")
         ))
         .map(|note| note.trim_end().to_owned()),
     }

@@ -368,6 +368,43 @@ fn an_hour_that_comes_twice_is_one_tile_that_says_so() {
     );
 }
 
+#[test]
+fn two_changes_of_the_clock_are_two_sentences() {
+    // Somebody flies from Berlin to New York on Tuesday, and back on Thursday.
+    let edits = [
+        ("03T09:00:00+01:00", "Europe/Berlin"),
+        ("03T09:10:00+01:00", "Europe/Berlin"),
+        ("03T20:00:00-05:00", "America/New_York"),
+        ("05T09:00:00-05:00", "America/New_York"),
+        ("05T23:00:00+01:00", "Europe/Berlin"),
+    ]
+    .map(|(time, zone)| {
+        event(
+            &format!("e{time}"),
+            "heartbeat",
+            &format!("2026-03-{time}"),
+            Some(zone),
+            &json!({"entity": "a.rs"}),
+        )
+    });
+    let page = page_of(&edits, WEEK);
+    let (_, note) = page
+        .split_once("Times are rounded down. ")
+        .expect("the table of hours has a note");
+    let (note, _) = note.split_once('<').expect("a note ends");
+    let changed = |day: &str, offsets: &str| {
+        format!(
+            "On {day} March the clock went from {offsets}: an hour that came twice is one tile with the \
+             time of both, and an hour that the clock skipped has none."
+        )
+    };
+    let changes = [
+        changed("Tuesday 3", "UTC+01:00 to UTC\u{2212}05:00"),
+        changed("Thursday 5", "UTC\u{2212}05:00 to UTC+01:00"),
+    ];
+    assert_eq!(note, changes.join(" "));
+}
+
 /// Names that would do something if they were not escaped.
 const HOSTILE: [&str; 4] = [
     "<script>alert(1)",
@@ -416,6 +453,27 @@ fn the_page_needs_nothing_but_itself() {
         assert!(url.starts_with('#'), "only patterns of its own: {url:.40}");
     }
     assert!(page.contains("default-src 'none'"));
+}
+
+#[test]
+fn the_examples_in_docs_are_of_this_version() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/report");
+    let style = include_str!("../../src/report/page.css");
+    let mut pages = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be read").path();
+        if path.extension().is_none_or(|extension| extension != "html") {
+            continue;
+        }
+        let page = std::fs::read_to_string(&path).expect("a page is text");
+        assert!(
+            page.contains(style) && page[..4096].contains(MARK),
+            "{} is of an earlier version: scripts/report-example.sh makes it again",
+            path.display()
+        );
+        pages += 1;
+    }
+    assert_eq!(pages, 2);
 }
 
 /// The values of an attribute.
