@@ -15,6 +15,14 @@ const BARS: f64 = 60.0;
 /// Height of a day's row, in pixels, and of its bars together.
 const ROW: u32 = 30;
 const BAR: u32 = 20;
+/// The outcomes of builds and runs of tests, the good ones first, each with the class of its bars.
+const OUTCOMES: [(&str, &str); 5] = [
+    ("succeeded", "good"),
+    ("passed", "good"),
+    ("failed", "bad"),
+    ("cancelled", "neutral"),
+    ("unknown", "faint"),
+];
 
 /// Something that is counted on each day.
 #[derive(Debug)]
@@ -305,23 +313,22 @@ fn series(
     }
 }
 
+/// The outcomes that were counted, in the order of [`OUTCOMES`], each with the class of its bars.
+fn outcomes_of(
+    counts: &BTreeMap<String, u64>,
+) -> impl Iterator<Item = (&'static str, &'static str)> {
+    OUTCOMES
+        .into_iter()
+        .filter(|(outcome, _)| counts.contains_key(*outcome))
+}
+
 /// A series for each outcome that there is, the good one first.
 fn by_outcome(
     week: &WeekCounts,
     outcomes: &BTreeMap<String, u64>,
     of: impl Fn(&Metrics) -> &BTreeMap<String, u64>,
 ) -> Vec<Series> {
-    let styles = [
-        ("succeeded", "good"),
-        ("passed", "good"),
-        ("failed", "bad"),
-        ("cancelled", "neutral"),
-        ("unknown", "faint"),
-    ];
-    let there = styles
-        .into_iter()
-        .filter(|(outcome, _)| outcomes.contains_key(*outcome));
-    there
+    outcomes_of(outcomes)
         .map(|(outcome, class)| {
             series(week, outcome.to_owned(), class, |metrics| {
                 at(of(metrics), outcome)
@@ -332,12 +339,8 @@ fn by_outcome(
 
 /// `19 succeeded and 2 failed`.
 fn parts(outcomes: &BTreeMap<String, u64>) -> String {
-    let order = ["succeeded", "passed", "failed", "cancelled", "unknown"];
-    let there = order
-        .into_iter()
-        .filter(|outcome| outcomes.contains_key(*outcome));
-    let parts: Vec<String> = there
-        .map(|outcome| {
+    let parts: Vec<String> = outcomes_of(outcomes)
+        .map(|(outcome, _)| {
             format!(
                 "{} {}",
                 number(at(outcomes, outcome)),
