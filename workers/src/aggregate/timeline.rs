@@ -3,6 +3,7 @@
 //! All events of a developer are one line of time, whatever editors, machines and zones they come from: so nothing is
 //! counted twice. A stretch lies within one UTC hour and is kept in its partial; days are put together from stretches.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -97,6 +98,18 @@ pub struct Session {
     /// Its time by project.
     #[serde(default, skip_serializing_if = "is_default")]
     pub projects: BTreeMap<String, i64>,
+}
+
+impl Session {
+    /// The projects by key with their time in milliseconds: the longest first, equal ones by key.
+    #[must_use]
+    pub fn longest_projects(&self) -> Vec<(&str, i64)> {
+        let projects = self.projects.iter();
+        let mut projects: Vec<(&str, i64)> =
+            projects.map(|(key, ms)| (key.as_str(), *ms)).collect();
+        projects.sort_by_key(|(key, ms)| (Reverse(*ms), *key));
+        projects
+    }
 }
 
 /// Where and when an event happened.

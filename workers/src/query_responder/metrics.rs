@@ -83,7 +83,7 @@ pub fn whole_days(stored: Vec<StoredDay>) -> Result<Vec<DayReply>, String> {
     };
     let replies: Result<Vec<DayReply>, String> = stored.into_iter().map(reply).collect();
     let mut replies = replies?;
-    replies.retain(|reply| has_anything(&reply.metrics));
+    replies.retain(|reply| shows_anything(&reply.metrics));
     Ok(replies)
 }
 
@@ -94,13 +94,14 @@ pub fn days(stored: Vec<StoredCounts>, query: &MetricsQuery) -> Result<Vec<DayRe
     let mut replies = Vec::new();
     for stored in stored {
         let ReadDay { day, counts } = ReadDay::of(stored)?;
-        let counted = Counted::days([&counts]);
-        replies.push(DayReply {
-            day,
-            metrics: members(&Metrics::of(&counted, &filter)),
-        });
+        let metrics = Metrics::of(&Counted::days([&counts]), &filter);
+        if metrics.has_anything() {
+            replies.push(DayReply {
+                day,
+                metrics: members(&metrics),
+            });
+        }
     }
-    replies.retain(|reply| has_anything(&reply.metrics));
     Ok(replies)
 }
 
@@ -117,15 +118,16 @@ pub fn hours(stored: Vec<StoredCounts>, query: &MetricsQuery) -> Result<Vec<Hour
     for stored in stored {
         let ReadDay { day, counts } = ReadDay::of(stored)?;
         for (hour, of_hour) in &counts.hours {
-            let counted = Counted::hour(&counts, hour, of_hour);
-            replies.push(HourReply {
-                hour: hour.text(),
-                day: day.clone(),
-                metrics: members(&Metrics::of(&counted, &filter)),
-            });
+            let metrics = Metrics::of(&Counted::hour(&counts, hour, of_hour), &filter);
+            if metrics.has_anything() {
+                replies.push(HourReply {
+                    hour: hour.text(),
+                    day: day.clone(),
+                    metrics: members(&metrics),
+                });
+            }
         }
     }
-    replies.retain(|reply| has_anything(&reply.metrics));
     Ok(replies)
 }
 
@@ -145,17 +147,16 @@ pub fn weeks(stored: Vec<StoredCounts>, query: &MetricsQuery) -> Result<Vec<Week
     }
     let reply = |(week, days): (Week, Vec<ReadDay>)| {
         let counted = Counted::days(days.iter().map(|day| &day.counts));
-        WeekReply {
+        let metrics = Metrics::of(&counted, &filter);
+        metrics.has_anything().then(|| WeekReply {
             week: week.to_string(),
             from: week.monday().to_string().max(query.from.clone()),
             to: week.sunday().to_string().min(query.to.clone()),
             days: days.iter().filter(|day| has_events(&day.counts)).count(),
-            metrics: members(&Metrics::of(&counted, &filter)),
-        }
+            metrics: members(&metrics),
+        })
     };
-    let mut replies: Vec<WeekReply> = weeks.into_iter().map(reply).collect();
-    replies.retain(|reply| has_anything(&reply.metrics));
-    Ok(replies)
+    Ok(weeks.into_iter().filter_map(reply).collect())
 }
 
 /// # Errors
@@ -186,13 +187,7 @@ pub fn sessions(
 }
 
 fn projects(session: &Session, names: &BTreeMap<String, String>) -> Vec<SessionProject> {
-    let mut times: Vec<(&String, i64)> = session
-        .projects
-        .iter()
-        .map(|(key, ms)| (key, *ms))
-        .collect();
-    times.sort_by_key(|(key, ms)| (-ms, *key));
-    let project = |(key, ms): (&String, i64)| {
+    let project = |(key, ms): (&str, i64)| {
         let key = shown_name(key);
         SessionProject {
             name: names.get(key).map_or(key, String::as_str).to_owned(),
@@ -200,6 +195,7 @@ fn projects(session: &Session, names: &BTreeMap<String, String>) -> Vec<SessionP
             seconds: ms * MILLISECOND / SECOND,
         }
     };
+    let times = session.longest_projects();
     times.into_iter().map(project).collect()
 }
 
@@ -208,8 +204,8 @@ fn has_events(counts: &DayCounts) -> bool {
     counts.hours.values().any(|hour| hour.first.is_some())
 }
 
-/// Whether anything was counted: a day keeps its row when all its events have moved to others.
-fn has_anything(metrics: &Map<String, Value>) -> bool {
+/// What [`Metrics::has_anything`] says, of metrics as they are stored.
+fn shows_anything(metrics: &Map<String, Value>) -> bool {
     let is_there = |name: &str| metrics.get(name).and_then(Value::as_i64) != Some(0);
     is_there("events") || is_there("active_ms") || is_there("commits")
 }

@@ -158,13 +158,8 @@ impl<'a> Ribbon<'a> {
     fn row(&self, shown: &Shown<'_>) -> DataRow {
         let day = &self.week.days[shown.day];
         let Shown { session, .. } = shown;
-        let mut projects: Vec<(&String, i64)> = session
-            .projects
-            .iter()
-            .map(|(key, ms)| (key, *ms))
-            .collect();
-        projects.sort_by_key(|(key, ms)| (Reverse(*ms), *key));
-        let name = |(key, _): &(&String, i64)| {
+        let projects = session.longest_projects();
+        let name = |(key, _): &(&str, i64)| {
             let name = day
                 .counts
                 .project_names
