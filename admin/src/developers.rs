@@ -149,27 +149,37 @@ pub async fn current(
 }
 
 impl DeveloperSetSettings {
-    /// Sets these of an export; what it does not have stays as it is.
+    /// Sets these; what they do not have stays as it is.
     #[must_use]
-    pub fn of_export(developer: DeveloperId, exported: &DeveloperSettings, target: Target) -> Self {
-        let in_bounds = |idle: &u64| (LEAST_IDLE..=MOST_IDLE).contains(idle);
+    pub fn of(developer: DeveloperId, settings: DeveloperSettings, target: Target) -> Self {
         Self {
             developer,
-            zone: (exported.zone.clone()).filter(|zone| time::zone(zone).is_some()),
+            zone: settings.zone,
             no_zone: false,
-            idle: exported.idle_seconds.filter(in_bounds),
+            idle: settings.idle_seconds,
             no_idle: false,
             target,
         }
     }
+}
 
-    /// The flags that set the same; empty if nothing is set.
-    #[must_use]
-    pub fn flags(&self) -> String {
-        let zone = self.zone.iter().map(|zone| format!(" --zone {zone}"));
-        let idle = (self.idle.iter()).map(|idle| format!(" --idle {}", timeout_text(*idle)));
-        zone.chain(idle).collect()
+/// What can be set of the settings of an export: a zone that is known, and the timeout that they come to.
+#[must_use]
+pub fn settable(exported: &DeveloperSettings) -> DeveloperSettings {
+    DeveloperSettings {
+        zone: (exported.zone.clone()).filter(|zone| time::zone(zone).is_some()),
+        idle_seconds: exported.idle_seconds.map(|_| exported.idle()),
+        ..DeveloperSettings::default()
     }
+}
+
+/// The flags of `developers set` that set these; empty if nothing is set.
+#[must_use]
+pub fn flags(settings: &DeveloperSettings) -> String {
+    let zone = settings.zone.iter().map(|zone| format!(" --zone {zone}"));
+    let idle = settings.idle_seconds.iter();
+    let idle = idle.map(|idle| format!(" --idle {}", timeout_text(*idle)));
+    zone.chain(idle).collect()
 }
 
 async fn set(settings: DeveloperSetSettings) -> anyhow::Result<()> {
@@ -234,5 +244,27 @@ fn timeout_text(seconds: u64) -> String {
         format!("{}m", seconds / 60)
     } else {
         format!("{seconds}s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_of_an_export_is_set_as_it_counts() {
+        let flags_of = |zone: &str, idle_seconds: Option<u64>| {
+            let exported = DeveloperSettings {
+                zone: Some(zone.to_owned()),
+                idle_seconds,
+                ..DeveloperSettings::default()
+            };
+            flags(&settable(&exported))
+        };
+        let zone = "Europe/Berlin";
+        assert_eq!(flags_of(zone, Some(90)), " --zone Europe/Berlin --idle 90s");
+        assert_eq!(flags_of("Nowhere/Land", Some(5)), " --idle 1m");
+        assert_eq!(flags_of("Nowhere/Land", Some(86_400)), " --idle 60m");
+        assert_eq!(flags_of("Nowhere/Land", None), "");
     }
 }

@@ -60,12 +60,12 @@ pub async fn run(settings: ImportDevtrailSettings, process: &Process) -> anyhow:
     let Some(ended) = imported else {
         return Ok(());
     };
-    let target = args.delivery.target;
+    let settable = developers::settable(&ended.settings);
+    let flags = developers::flags(&settable);
     match to {
         Some(developer) => {
-            let set = DeveloperSetSettings::of_export(developer, &ended.settings, target);
-            let flags = set.flags();
             if !flags.is_empty() {
+                let set = DeveloperSetSettings::of(developer, settable, args.delivery.target);
                 developers::change(set).await?;
             }
             if !args.json {
@@ -76,8 +76,6 @@ pub async fn run(settings: ImportDevtrailSettings, process: &Process) -> anyhow:
             }
         }
         None => {
-            let anyone: DeveloperId = "me".parse()?;
-            let flags = DeveloperSetSettings::of_export(anyone, &ended.settings, target).flags();
             if !flags.is_empty() {
                 output::note(&format!(
                     "Its settings are not set; `devtrail developers set DEVELOPER{flags}` sets them: \
