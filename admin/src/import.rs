@@ -108,6 +108,8 @@ pub struct ImportGitSettings {
     json: bool,
 }
 
+/// The client that everything imported comes from.
+const CLIENT: &str = "devtrail-import";
 /// How long to wait for the metrics of what was sent: they take milliseconds if workers run.
 const COMPUTED: Duration = Duration::from_secs(10);
 
@@ -139,7 +141,7 @@ async fn import_git(settings: ImportGitSettings, process: Process) -> anyhow::Re
         .await;
     }
     // Missing settings are reported before a long history is counted.
-    let client = settings.delivery.client("devtrail-import")?.waiting();
+    let client = settings.delivery.client(CLIENT)?.waiting();
     let keys = settings.delivery.keys()?;
     let key = keys.of(None)?.to_owned();
     let total = count(&repository, &selection, &settings);

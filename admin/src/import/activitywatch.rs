@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use jiff::tz::{Offset, TimeZone};
 use runtime::process::Process;
 use runtime::settings::UsageError;
-use serde::de::{IgnoredAny, MapAccess, SeqAccess};
+use serde::de::{IgnoredAny, MapAccess};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use types::developer_settings::LEAST_IDLE;
@@ -20,7 +20,7 @@ use types::json::shorten;
 use types::time::{self, Micros, SECOND, local_day, parse_rfc3339, rfc3339};
 
 use super::files::{self, EnvelopeParts, FileArgs, FileEvent, FileKind, FileText, Found, Take};
-use super::json_stream::{self, Each, MemberReader, With, is_stopped};
+use super::json_stream::{self, Each, MemberReader, With};
 use crate::send::source;
 use crate::time_args::{DayRangeArgs, parse_zone};
 
@@ -58,12 +58,9 @@ pub async fn run(settings: ImportActivitywatchSettings, process: &Process) -> an
         zone,
         args,
     } = settings;
-    range.check()?;
-    let name = source::name(&file).to_owned();
     // What a bucket is may stand behind its events: the export is read twice.
-    let text = files::open_twice(&file)?;
-    let looked_at = name.clone();
-    let buckets = tokio::task::spawn_blocking(move || survey(text, &looked_at)).await??;
+    let buckets = files::surveyed(&file, &range, survey).await?;
+    let name = source::name(&file).to_owned();
     let read = move |text: FileText, take: &mut Take<'_>| {
         for left_out in buckets
             .iter()
@@ -77,7 +74,6 @@ pub async fn run(settings: ImportActivitywatchSettings, process: &Process) -> an
         events(text, take, &name, &buckets, zone, &range)
     };
     let kind = FileKind {
-        client: "devtrail-import",
         prefix: "activitywatch",
         needs_events: true,
     };
@@ -360,18 +356,11 @@ fn events(
             }),
         }
     };
-    match json_stream::read(
-        text,
-        &mut Buckets {
-            each: &mut each,
-            id: None,
-        },
-    ) {
-        Err(error) if !is_stopped(&error) => {
-            Err(error).with_context(|| source::cannot_be_read(name))
-        }
-        _ => Ok(()),
-    }
+    let mut buckets = Buckets {
+        each: &mut each,
+        id: None,
+    };
+    json_stream::read_wanted(text, &mut buckets).with_context(|| source::cannot_be_read(name))
 }
 
 /// An export, of which each event is given to a function with its bucket and number.
@@ -412,10 +401,6 @@ impl<F: FnMut(&str, u64, &RawValue) -> bool> MemberReader for Buckets<'_, F> {
             each,
             id: Some(inside),
         }))
-    }
-
-    fn element<'de, A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        Ok(list.next_element::<IgnoredAny>()?.is_some())
     }
 }
 

@@ -52,7 +52,6 @@ pub async fn run(settings: ImportDevtrailSettings, process: &Process) -> anyhow:
     let read = move |text: FileText, take: &mut Take<'_>| read(text, take, &name);
     // One of a developer without events has settings.
     let kind = FileKind {
-        client: "devtrail-import",
         prefix: "export",
         needs_events: false,
     };

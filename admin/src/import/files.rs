@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use futures_util::{StreamExt as _, stream};
@@ -18,28 +17,22 @@ use types::id::made_of;
 use types::time::{Micros, rfc3339};
 
 use super::summary::{ImportedFile, PlannedFile};
+use super::{CLIENT, COMPUTED};
 use crate::interrupt::until_shutdown;
 use crate::output::{self, OUTPUT};
 use crate::send::delivery::{DeliveryArgs, Extent, Progress, Summary};
-use crate::send::input::{BatchContent, OutgoingBatch};
+use crate::send::input::{BatchContent, MAX_BYTES, OutgoingBatch};
 use crate::send::source::{self, ReadState};
+use crate::send::values::BYTE_ORDER_MARK;
+use crate::time_args::DayRangeArgs;
 
 /// Batches that are read ahead.
 const AHEAD: usize = 4;
-/// Bytes of a batch's events: with commas and envelope well below the 4 MiB that a collector takes.
-const MAX_BYTES: usize = 3 * 1024 * 1024;
 /// Bytes of batches that are not full: beyond, all go out as they are.
 const MAX_OPEN: usize = 16 * 1024 * 1024;
-/// How long to wait for the metrics of what was sent: they take milliseconds if workers run.
-const COMPUTED: Duration = Duration::from_secs(10);
-
-/// What Windows puts before texts, in UTF-8.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A kind of file.
 pub struct FileKind {
-    /// The client that its events come from.
-    pub client: &'static str,
     /// Begins the ids of its batches, which are made of what they hold: the same file makes the same batches.
     pub prefix: &'static str,
     /// Whether one without events is none to import.
@@ -117,11 +110,24 @@ pub fn open(file: &str, state: &Arc<ReadState>) -> anyhow::Result<FileText> {
     Ok(text)
 }
 
-/// Opens a file that is read twice, the first time to look it through.
+/// What `survey` finds in a file that is read twice, the first time to look it through. It runs on a thread of its own
+/// and is given the file's name.
 ///
 /// # Errors
-/// Returns a [`UsageError`] if it is none, and an error if it is no text.
-pub fn open_twice(file: &str) -> anyhow::Result<FileText> {
+/// Returns a [`UsageError`] if there is no such file or the range is none, and the errors of `survey`.
+pub async fn surveyed<T: Send + 'static>(
+    file: &str,
+    range: &DayRangeArgs,
+    survey: impl FnOnce(FileText, &str) -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    range.check()?;
+    let text = open_twice(file)?;
+    let name = source::name(file).to_owned();
+    tokio::task::spawn_blocking(move || survey(text, &name)).await?
+}
+
+/// Opens a file that is read twice.
+fn open_twice(file: &str) -> anyhow::Result<FileText> {
     if !source::is_file(file) || file == "-" {
         let text = format!(
             "There is no file {}. Name one: it is read twice, which a pipe cannot be.",
@@ -162,7 +168,7 @@ where
     }
     // A wrong name is the first thing to say.
     let text = open(file, &state)?;
-    let client = args.delivery.client(kind.client)?.waiting();
+    let client = args.delivery.client(CLIENT)?.waiting();
     let keys = args.delivery.keys()?;
     let key = keys.of(None)?.to_owned();
     let extent = match source::length(file) {

@@ -73,7 +73,7 @@ pub struct Each<'f, T, F> {
 }
 
 /// The error of a reader that nobody wants more of.
-pub const STOPPED: &str = "nothing more of it is wanted";
+const STOPPED: &str = "nothing more of it is wanted";
 
 impl<'f, T, F: FnMut(T) -> bool> Each<'f, T, F> {
     /// Gives each element to `take`.
@@ -107,7 +107,20 @@ pub fn read<R: MemberReader>(text: impl std::io::Read, reader: &mut R) -> serde_
     document.end()
 }
 
-/// Whether reading ended because nobody wanted more.
-pub fn is_stopped(error: &serde_json::Error) -> bool {
+/// Reads a document until the function of an [`Each`] wants no more of it, or to its end.
+///
+/// # Errors
+/// Returns the `serde_json::Error`, which names line and column.
+pub fn read_wanted<R: MemberReader>(
+    text: impl std::io::Read,
+    reader: &mut R,
+) -> serde_json::Result<()> {
+    match read(text, reader) {
+        Err(error) if is_stopped(&error) => Ok(()),
+        read => read,
+    }
+}
+
+fn is_stopped(error: &serde_json::Error) -> bool {
     error.to_string().starts_with(STOPPED)
 }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use runtime::process::Process;
 use runtime::settings::UsageError;
 use serde::Deserialize;
-use serde::de::{MapAccess, SeqAccess};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess};
 use serde_json::value::RawValue;
 use types::event::EventHead;
 use types::formats::wakatime;
@@ -16,7 +16,7 @@ use types::json::quoted;
 use types::time::{self, local_day, parse_rfc3339};
 
 use super::files::{self, EnvelopeParts, FileArgs, FileEvent, FileKind, FileText, Found, Take};
-use super::json_stream::{self, Each, MemberReader, With, is_stopped};
+use super::json_stream::{self, Each, MemberReader, With};
 use crate::send::source;
 use crate::time_args::{DayRangeArgs, parse_zone};
 
@@ -45,18 +45,14 @@ pub async fn run(settings: ImportWakatimeSettings, process: &Process) -> anyhow:
         zone,
         args,
     } = settings;
-    range.check()?;
-    let name = source::name(&file).to_owned();
     // The zone may stand behind the days: the dump is read twice, and nothing is sent of one that is damaged.
-    let text = files::open_twice(&file)?;
-    let looked_at = name.clone();
-    let seen = tokio::task::spawn_blocking(move || survey(text, &looked_at)).await??;
+    let seen = files::surveyed(&file, &range, survey).await?;
+    let name = source::name(&file).to_owned();
     let zone = zone.or_else(|| seen.zone.filter(|zone| time::zone(zone).is_some()));
     let read = move |text: FileText, take: &mut Take<'_>| {
         events(text, take, &name, zone.as_deref(), &range)
     };
     let kind = FileKind {
-        client: "devtrail-import",
         prefix: "wakatime",
         needs_events: true,
     };
@@ -77,10 +73,32 @@ struct User {
     timezone: Option<String>,
 }
 
-/// A day of a dump: its heartbeats, of each nothing.
-struct SurveyedDay<'s>(&'s mut Survey);
+/// A dump, of which each heartbeat is given to a function as a `T`.
+struct Dump<'f, T, F> {
+    heartbeats: Each<'f, T, F>,
+    /// The user's zone, as far as it was read.
+    zone: Option<String>,
+    /// How many days were read.
+    days: u64,
+}
 
-impl MemberReader for Survey {
+/// Its days.
+struct Days<'d, 'f, T, F>(&'d mut Dump<'f, T, F>);
+/// One of them.
+struct Day<'d, 'f, T, F>(&'d mut Each<'f, T, F>);
+
+impl<'f, T, F: FnMut(T) -> bool> Dump<'f, T, F> {
+    /// One of which nothing is read yet.
+    fn new(each: &'f mut F) -> Self {
+        Self {
+            heartbeats: Each::new(each),
+            zone: None,
+            days: 0,
+        }
+    }
+}
+
+impl<T: DeserializeOwned, F: FnMut(T) -> bool> MemberReader for Dump<'_, T, F> {
     fn member<'de, A: MapAccess<'de>>(
         &mut self,
         name: &str,
@@ -88,44 +106,35 @@ impl MemberReader for Survey {
     ) -> Result<(), A::Error> {
         match name {
             "user" => {
-                self.zone = object
-                    .next_value::<Option<User>>()?
-                    .and_then(|user| user.timezone);
+                let user = object.next_value::<Option<User>>()?;
+                self.zone = user.and_then(|user| user.timezone);
             }
-            "days" => object.next_value_seed(With(&mut SurveyedDays(self)))?,
-            _ => drop(object.next_value::<serde::de::IgnoredAny>()?),
+            "days" => object.next_value_seed(With(&mut Days(self)))?,
+            _ => drop(object.next_value::<IgnoredAny>()?),
         }
         Ok(())
     }
 }
 
-/// The days of a dump.
-struct SurveyedDays<'s>(&'s mut Survey);
-
-impl MemberReader for SurveyedDays<'_> {
+impl<T: DeserializeOwned, F: FnMut(T) -> bool> MemberReader for Days<'_, '_, T, F> {
     fn element<'de, A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let is_one = list
-            .next_element_seed(With(&mut SurveyedDay(self.0)))?
-            .is_some();
+        let mut day = Day(&mut self.0.heartbeats);
+        let is_one = list.next_element_seed(With(&mut day))?.is_some();
         self.0.days += u64::from(is_one);
         Ok(is_one)
     }
 }
 
-impl MemberReader for SurveyedDay<'_> {
+impl<T: DeserializeOwned, F: FnMut(T) -> bool> MemberReader for Day<'_, '_, T, F> {
     fn member<'de, A: MapAccess<'de>>(
         &mut self,
         name: &str,
         object: &mut A,
     ) -> Result<(), A::Error> {
-        if name != "heartbeats" {
-            return object.next_value::<serde::de::IgnoredAny>().map(drop);
+        match name {
+            "heartbeats" => object.next_value_seed(With(&mut *self.0)),
+            _ => object.next_value::<IgnoredAny>().map(drop),
         }
-        let mut count = |_: serde::de::IgnoredAny| {
-            self.0.heartbeats += 1;
-            true
-        };
-        object.next_value_seed(With(&mut Each::new(&mut count)))
     }
 }
 
@@ -134,16 +143,26 @@ impl MemberReader for SurveyedDay<'_> {
 /// # Errors
 /// Returns a [`UsageError`] if it is none, or none of heartbeats.
 fn survey(text: FileText, name: &str) -> anyhow::Result<Survey> {
-    let mut survey = Survey::default();
-    json_stream::read(text, &mut survey).map_err(|error| no_dump(name, &error.to_string()))?;
-    if survey.heartbeats == 0 {
-        let what = match survey.days {
+    let mut heartbeats = 0;
+    let mut count = |_: IgnoredAny| {
+        heartbeats += 1;
+        true
+    };
+    let mut dump = Dump::new(&mut count);
+    json_stream::read(text, &mut dump).map_err(|error| no_dump(name, &error.to_string()))?;
+    let Dump { zone, days, .. } = dump;
+    if heartbeats == 0 {
+        let what = match days {
             0 => "it has no days".to_owned(),
             days => format!("its {days} days have no heartbeats, as a dump of daily totals"),
         };
         return Err(no_dump(name, &what));
     }
-    Ok(survey)
+    Ok(Survey {
+        zone,
+        heartbeats,
+        days,
+    })
 }
 
 fn no_dump(name: &str, what: &str) -> anyhow::Error {
@@ -183,13 +202,8 @@ fn events(
             }),
         }
     };
-    let mut dump = Dump(&mut each);
-    match json_stream::read(text, &mut dump) {
-        Err(error) if !is_stopped(&error) => {
-            Err(error).with_context(|| source::cannot_be_read(name))
-        }
-        _ => Ok(()),
-    }
+    let mut dump = Dump::new(&mut each);
+    json_stream::read_wanted(text, &mut dump).with_context(|| source::cannot_be_read(name))
 }
 
 /// The event of a heartbeat.
@@ -212,45 +226,6 @@ fn event(
         not_before: at,
         day: local_day(at, zone, jiff::tz::Offset::UTC),
     })
-}
-
-/// A dump, of which each heartbeat is given to a function.
-struct Dump<'f, F>(&'f mut F);
-/// Its days.
-struct Days<'f, F>(&'f mut F);
-/// One of them.
-struct Day<'f, F>(&'f mut F);
-
-impl<F: FnMut(Box<RawValue>) -> bool> MemberReader for Dump<'_, F> {
-    fn member<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &str,
-        object: &mut A,
-    ) -> Result<(), A::Error> {
-        match name {
-            "days" => object.next_value_seed(With(&mut Days(self.0))),
-            _ => object.next_value::<serde::de::IgnoredAny>().map(drop),
-        }
-    }
-}
-
-impl<F: FnMut(Box<RawValue>) -> bool> MemberReader for Days<'_, F> {
-    fn element<'de, A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        Ok(list.next_element_seed(With(&mut Day(self.0)))?.is_some())
-    }
-}
-
-impl<F: FnMut(Box<RawValue>) -> bool> MemberReader for Day<'_, F> {
-    fn member<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &str,
-        object: &mut A,
-    ) -> Result<(), A::Error> {
-        match name {
-            "heartbeats" => object.next_value_seed(With(&mut Each::new(self.0))),
-            _ => object.next_value::<serde::de::IgnoredAny>().map(drop),
-        }
-    }
 }
 
 #[cfg(test)]

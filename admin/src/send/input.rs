@@ -21,7 +21,7 @@ pub struct OutgoingBatch {
 }
 
 /// Bytes of a batch's events: with commas and envelope well below the 4 MiB that a collector takes.
-const MAX_BYTES: usize = 3 * 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 3 * 1024 * 1024;
 
 /// What a batch holds.
 #[derive(Debug, Clone)]

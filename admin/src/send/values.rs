@@ -7,7 +7,7 @@ use super::json_shape::{Shape, ShapeStep};
 pub const MAX_VALUE: usize = 8 * 1024 * 1024;
 
 /// What an editor writes before a text. Where files were put together it stands in the middle.
-const MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A part of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,8 +83,12 @@ impl Splitter {
                 b']' if self.arrays > 0 => self.arrays -= 1,
                 b'{' => return self.open(),
                 byte if self.arrays > 0 && Shape::begins_scalar(*byte) => return self.open(),
-                0xef if self.input[self.at..].starts_with(MARK) => self.at += MARK.len() - 1,
-                0xef if !self.has_ended && MARK.starts_with(&self.input[self.at..]) => return None,
+                0xef if self.input[self.at..].starts_with(BYTE_ORDER_MARK) => {
+                    self.at += BYTE_ORDER_MARK.len() - 1;
+                }
+                0xef if !self.has_ended && BYTE_ORDER_MARK.starts_with(&self.input[self.at..]) => {
+                    return None;
+                }
                 _ => {
                     self.state = State::Skipping;
                     return self.bad(self.line, "holds something that is no JSON object");
@@ -263,7 +267,7 @@ impl Iterator for Splitter {
 impl Splitter {
     fn is_at_half_a_mark(&self) -> bool {
         let rest = &self.input[self.at..];
-        !self.has_ended && rest.len() < MARK.len() && MARK.starts_with(rest)
+        !self.has_ended && rest.len() < BYTE_ORDER_MARK.len() && BYTE_ORDER_MARK.starts_with(rest)
     }
 }
 
