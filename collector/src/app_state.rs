@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use http_server::Problem;
 use runtime::health;
 use runtime::process::Process;
+use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,6 +26,14 @@ use crate::query_client::{QueryClient, QueryError};
 use crate::settings::RequestLimits;
 use crate::settings_mirror::SettingsMirror;
 use crate::stored_wait::Notifications;
+
+/// How often [`AppState::query_surely`] queries.
+const ATTEMPTS: u32 = 6;
+/// The delays between: about ten seconds in all, as long as a worker takes to start again.
+const BETWEEN_ATTEMPTS: RetryPolicy = RetryPolicy {
+    base: Duration::from_millis(500),
+    cap: Duration::from_secs(4),
+};
 
 /// Why no batch would be accepted now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -179,6 +188,35 @@ impl AppState {
         let _permit = self.admission.query(caller)?;
         let stream = self.stream.get().ok_or(QueryError::NotConnected)?;
         Ok(stream.queries.query(subject, query, timeout).await?)
+    }
+
+    /// The same, and again after a failure that may pass, for some ten seconds besides the queries' own time.
+    ///
+    /// # Errors
+    /// Returns what [`AppState::query`] returns: at once what is not retryable, else what the last attempt gave.
+    pub async fn query_surely<T: DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        subject: &'static str,
+        query: &impl Serialize,
+        timeout: Duration,
+    ) -> Result<T, Problem> {
+        let mut attempt = 0;
+        loop {
+            match self.query(caller, subject, query, timeout).await {
+                Err(problem) if problem.code.retryable() && attempt + 1 < ATTEMPTS => {
+                    tracing::debug!(
+                        attempt,
+                        subject,
+                        problem = problem.detail,
+                        "the workers are queried again"
+                    );
+                    BETWEEN_ATTEMPTS.pause(attempt).await;
+                    attempt += 1;
+                }
+                reply => return reply,
+            }
+        }
     }
 }
 

@@ -3,20 +3,19 @@
 //! The workers give pages. The next one is asked for when the client has taken the one before, so that an export of any
 //! size takes the memory of a page.
 
+use std::future::ready;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use http_server::{ErrorCode, Problem};
 use runtime::clock;
-use runtime::retry::RetryPolicy;
-use types::export::{ExportPage, ExportRange, ExportWalk, Head};
+use types::export::{ExportRange, ExportWalk, Head};
 use types::query::EXPORT;
 
 use super::query_string::{day, invalid};
@@ -28,13 +27,6 @@ use crate::query_client::QUERY_TIMEOUT;
 
 /// The media type of lines of JSON.
 const NDJSON: &str = "application/x-ndjson";
-/// How often a page is asked for before the export breaks off.
-const ATTEMPTS: u32 = 6;
-/// The delays between: about ten seconds in all, as long as a worker takes to start again.
-const BETWEEN_ATTEMPTS: RetryPolicy = RetryPolicy {
-    base: Duration::from_millis(500),
-    cap: Duration::from_secs(4),
-};
 
 /// Everything stored about oneself: events, records, metrics, alerts, settings.
 ///
@@ -66,14 +58,13 @@ pub async fn get(
         program: concat!("devtrail-collector ", env!("CARGO_PKG_VERSION")).to_owned(),
         at: clock::now(),
     };
-    let (walk, first) = ExportWalk::begin(head).map_err(|error| unwritable(&error))?;
-    let mut export = Export { app, caller, walk };
+    let (mut walk, mut text) = ExportWalk::begin(head).map_err(|error| unwritable(&error))?;
     // What keeps the first page away is a problem with a code; later only the connection can be cut off.
-    let page = export.next_page().await?;
-    let mut text = first;
-    if let Some(page) = page {
-        text.extend(export.walk.take(page).map_err(|error| unwritable(&error))?);
+    if let Some(query) = walk.query() {
+        let page = app.query(&caller, EXPORT, &query, QUERY_TIMEOUT).await?;
+        text.extend(walk.take(page).map_err(|error| unwritable(&error))?);
     }
+    let export = Export { app, caller, walk };
     let body = Body::from_stream(export.rest(text.into()));
     Ok(([(CONTENT_TYPE, NDJSON)], body).into_response())
 }
@@ -110,45 +101,19 @@ struct Export {
 }
 
 impl Export {
-    /// Asks for the next page; `None` after the last.
-    async fn next_page(&self) -> Result<Option<ExportPage>, Problem> {
-        let Some(query) = self.walk.query() else {
-            return Ok(None);
-        };
-        let page = self.app.query(&self.caller, EXPORT, &query, QUERY_TIMEOUT);
-        page.await.map(Some)
-    }
-
-    /// The same, and again after a failure that may pass.
-    async fn next_page_surely(&self) -> Result<Option<ExportPage>, Problem> {
-        let mut attempt = 0;
-        loop {
-            match self.next_page().await {
-                Err(problem) if problem.code.retryable() && attempt + 1 < ATTEMPTS => {
-                    tracing::debug!(
-                        attempt,
-                        problem = problem.detail,
-                        "a page of an export is asked for again"
-                    );
-                    BETWEEN_ATTEMPTS.pause(attempt).await;
-                    attempt += 1;
-                }
-                page => return page,
-            }
-        }
-    }
-
     /// The body: what is there already, then page by page. An error cuts the connection off.
     fn rest(self, first: Bytes) -> impl Stream<Item = io::Result<Bytes>> {
-        stream::try_unfold((self, Some(first)), async |(mut export, first)| {
-            if let Some(first) = first {
-                return Ok(Some((first, (export, None))));
-            }
-            let page = export.next_page_surely().await.map_err(broken_off)?;
-            let Some(page) = page else { return Ok(None) };
-            let text = export.walk.take(page).map_err(io::Error::other)?;
-            Ok(Some((text.into(), (export, None))))
-        })
+        let pages = stream::try_unfold(self, async |mut export| {
+            let Self { app, caller, walk } = &mut export;
+            let Some(query) = walk.query() else {
+                return Ok(None);
+            };
+            let page = app.query_surely(caller, EXPORT, &query, QUERY_TIMEOUT);
+            let page = page.await.map_err(broken_off)?;
+            let text = walk.take(page).map_err(io::Error::other)?;
+            Ok(Some((text.into(), export)))
+        });
+        stream::once(ready(Ok(first))).chain(pages)
     }
 }
 
