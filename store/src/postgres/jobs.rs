@@ -341,8 +341,7 @@ impl FinishJobs {
                 let with_clients = clients.iter().map(|client| client.batch);
                 let touched = with_records.chain(with_clients).chain(batches.clone());
                 let early = batches::lock(tx, touched).await?;
-                records::write(tx, records, &early).await?;
-                records::write_clients(tx, clients).await?;
+                records::write(tx, records, clients, &early).await?;
                 locked = Some(early);
             }
             Effects::Windows { partials, days } => {

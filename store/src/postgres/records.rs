@@ -34,14 +34,22 @@ const INSERT_CLIENTS: &str = insert_clients!(
 const DELETE_RECORDS: &str = "DELETE FROM normalized_records n
     USING unnest($1::bigint[], $2::bigint[], $3::integer[]) k (src, seq, ordinal)
     WHERE n.src = k.src AND n.seq = k.seq AND n.ordinal = k.ordinal";
+/// Of versions that the batch has no record of. OFFSET 0: looked for by the key of each, not in all records.
+const DELETE_CLIENTS: &str = "DELETE FROM normalized_clients c
+    USING (SELECT DISTINCT src, seq FROM unnest($1::bigint[], $2::bigint[]) k (src, seq)) k
+    WHERE c.src = k.src AND c.seq = k.seq
+      AND NOT EXISTS (SELECT 1 FROM normalized_records n
+        WHERE n.src = c.src AND n.seq = c.seq AND n.version = c.version OFFSET 0)";
 
 /// Writes the records of events that still hold their reference: another original may have superseded them since they
-/// were read.
+/// were read. With them goes what they have of their batches' clients; the batches of both are locked.
 pub async fn write(
     tx: &Transaction<'_>,
     given: &[NormalizedRow],
+    clients: &[NormalizedClient],
     locked: &BTreeMap<BatchRef, LockedBatch>,
 ) -> Result<(), TransactionError> {
+    // Without a record there is no client.
     if given.is_empty() {
         return Ok(());
     }
@@ -70,18 +78,24 @@ pub async fn write(
         ],
     )
     .await?;
-    Ok(())
+    let written = given
+        .iter()
+        .map(|record| (record.at.batch(), record.version));
+    write_clients(tx, clients, &written.collect()).await
 }
 
-/// Writes what records have of their batches' clients; the batches are locked.
-pub async fn write_clients(
+/// Writes what the written records have of their batches' clients.
+async fn write_clients(
     tx: &Transaction<'_>,
     given: &[NormalizedClient],
+    written: &HashSet<(BatchRef, i32)>,
 ) -> Result<(), TransactionError> {
+    let key = |client: &'_ NormalizedClient| (client.batch, client.version);
+    let mut given = newest(given, key, |_, _| true);
+    given.retain(|client| written.contains(&key(client)));
     if given.is_empty() {
         return Ok(());
     }
-    let given = newest(given, |client| (client.batch, client.version), |_, _| true);
     execute(
         tx,
         INSERT_CLIENTS,
@@ -99,18 +113,14 @@ pub async fn write_clients(
     Ok(())
 }
 
-/// Removes what was made from references that their events have lost, in this transaction.
+/// Removes what was made from references that their events have lost, and the clients of batches without other records,
+/// in this transaction.
 pub async fn remove(tx: &Transaction<'_>, lost: &[EventRef]) -> Result<(), TransactionError> {
     batches::lock(tx, lost.iter().map(|at| at.batch())).await?;
-    execute(
-        tx,
-        DELETE_RECORDS,
-        &[
-            &column(lost, |at| at.src),
-            &column(lost, |at| at.seq as i64),
-            &column(lost, |at| at.ordinal as i32),
-        ],
-    )
-    .await?;
+    let srcs = column(lost, |at| at.src);
+    let seqs = column(lost, |at| at.seq as i64);
+    let ordinals = column(lost, |at| at.ordinal as i32);
+    execute(tx, DELETE_RECORDS, &[&srcs, &seqs, &ordinals]).await?;
+    execute(tx, DELETE_CLIENTS, &[&srcs, &seqs]).await?;
     Ok(())
 }

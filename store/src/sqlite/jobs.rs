@@ -228,8 +228,7 @@ fn finish_jobs(
     let mut revisions = Vec::new();
     match effects {
         Effects::Normalized { records, clients } => {
-            records::write(connection, &records)?;
-            records::write_clients(connection, &clients)?;
+            records::write(connection, &records, &clients)?;
         }
         Effects::Windows { partials, days } => {
             write_partials(connection, &partials)?;

@@ -1,9 +1,9 @@
 //! Normalized records: each beside the event it was made from, and gone with its reference.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use rusqlite::{Connection, params};
-use types::id::EventRef;
+use types::id::{BatchRef, EventRef};
 
 use super::statements::{execute, list};
 use crate::effects::{NormalizedClient, NormalizedRow};
@@ -19,10 +19,30 @@ const INSERT_CLIENT: &str = insert_clients!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 /// Of every version.
 const DELETE_RECORDS: &str =
     "DELETE FROM normalized_records WHERE src = ?1 AND seq = ?2 AND ordinal = ?3";
+/// Of versions that the batch has no record of.
+const DELETE_CLIENTS: &str = "DELETE FROM normalized_clients AS c WHERE src = ?1 AND seq = ?2
+    AND NOT EXISTS (SELECT 1 FROM normalized_records n
+      WHERE n.src = c.src AND n.seq = c.seq AND n.version = c.version)";
 
 /// Writes the records of events that still hold their reference: another original may have superseded them since they
-/// were read.
-pub fn write(connection: &Connection, records: &[NormalizedRow]) -> Result<(), StoreError> {
+/// were read. With them goes what they have of their batches' clients.
+pub fn write(
+    connection: &Connection,
+    records: &[NormalizedRow],
+    clients: &[NormalizedClient],
+) -> Result<(), StoreError> {
+    let written = write_records(connection, records)?;
+    let has_records =
+        |client: &&NormalizedClient| written.contains(&(client.batch, client.version));
+    write_clients(connection, clients.iter().filter(has_records))
+}
+
+/// Writes records; gives the batches and versions of those that it wrote.
+fn write_records(
+    connection: &Connection,
+    records: &[NormalizedRow],
+) -> Result<HashSet<(BatchRef, i32)>, StoreError> {
+    let mut written = HashSet::new();
     let mut statement = connection.prepare_cached(INSERT_RECORD)?;
     for records in records.chunk_by(|one, next| one.at.batch() == next.at.batch()) {
         let at = records[0].at.batch();
@@ -44,15 +64,16 @@ pub fn write(connection: &Connection, records: &[NormalizedRow]) -> Result<(), S
                 record.category,
                 record.data
             ])?;
+            written.insert((at, record.version));
         }
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Writes what records have of their batches' clients.
-pub fn write_clients(
+fn write_clients<'a>(
     connection: &Connection,
-    clients: &[NormalizedClient],
+    clients: impl Iterator<Item = &'a NormalizedClient>,
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(INSERT_CLIENT)?;
     for client in clients {
@@ -69,9 +90,11 @@ pub fn write_clients(
     Ok(())
 }
 
-/// Removes what was made from a reference that its event has lost.
+/// Removes what was made from a reference that its event has lost, and the client of a batch without other records.
 pub fn remove(connection: &Connection, lost: EventRef) -> Result<(), StoreError> {
     let key = params![lost.src, lost.seq as i64, lost.ordinal];
     execute(connection, DELETE_RECORDS, key)?;
+    let batch = params![lost.src, lost.seq as i64];
+    execute(connection, DELETE_CLIENTS, batch)?;
     Ok(())
 }

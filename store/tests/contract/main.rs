@@ -79,6 +79,7 @@ macro_rules! contract {
             records::a_record_of_an_earlier_version_stays_readable
             records::records_of_a_batch_have_its_client_in_common
             records::a_superseded_reference_takes_its_records_with_it
+            records::a_client_goes_with_the_last_record_of_its_batch
             records::a_swap_beside_a_job_leaves_no_record_of_what_it_lost
             windows::superseding_reports_the_day_left_and_raises_both_hours
             snapshots::a_batchs_job_reads_its_events_in_the_order_sent

@@ -278,6 +278,31 @@ pub async fn a_superseded_reference_takes_its_records_with_it<E: Engine>() {
     assert_eq!(written(&engine.dump()), third);
 }
 
+pub async fn a_client_goes_with_the_last_record_of_its_batch<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let late = stored(&engine, at(src, 9), &[event("a", 1), event("b", 1)]).await;
+    let (first, last) = (event_at(src, 9, 0), event_at(src, 9, 1));
+    let effects = |at: EventRef, version| Effects::Normalized {
+        records: vec![record(at, version, "x")],
+        clients: vec![client(at.batch(), version)],
+    };
+    let jobs = || vec![replayed(JobKind::Normalize, &late)];
+    for effects in [effects(first, 1), effects(last, 2)] {
+        engine.store().finish_jobs(effects, jobs()).await.unwrap();
+    }
+    let key = |version| (src, 9, version);
+    let clients = || batches_of(&engine.dump(), "normalized_clients");
+    assert_eq!(clients(), [key(1), key(2)].into());
+    stored(&engine, at(src, 4), &[event("a", 1)]).await;
+    assert_eq!(clients(), [key(2)].into(), "of each version by itself");
+    // A job that read the event before finishes after the swap.
+    let stale = effects(first, 3);
+    engine.store().finish_jobs(stale, jobs()).await.unwrap();
+    assert_eq!(clients(), [key(2)].into());
+    stored(&engine, at(src, 3), &[event("b", 1)]).await;
+    assert_eq!(clients(), BTreeSet::new());
+}
+
 pub async fn a_swap_beside_a_job_leaves_no_record_of_what_it_lost<E: Engine>() {
     const ROUNDS: u64 = 16;
     let (engine, src) = fresh::<E>().await;
@@ -341,25 +366,37 @@ fn computed(events: &[StoredEvent]) -> Vec<NormalizedRow> {
 struct ReadJob {
     body: JobBody,
     records: Vec<NormalizedRow>,
+    clients: Vec<NormalizedClient>,
 }
 
 async fn read(engine: &impl Engine, body: JobBody) -> ReadJob {
     let events = engine.store().events_of(vec![body.batch]).await.unwrap();
+    let records = computed(&events);
+    let batches: BTreeSet<BatchRef> = records.iter().map(|record| record.at.batch()).collect();
+    let clients = batches.into_iter().map(|batch| client(batch, 1)).collect();
     ReadJob {
-        records: computed(&events),
         body,
+        records,
+        clients,
     }
 }
 
 async fn finish_live(engine: &impl Engine, job: ReadJob) {
-    engine
-        .store()
-        .finish_jobs(
-            work::records(job.records),
-            vec![done(JobKind::Normalize, &job.body)],
-        )
-        .await
-        .unwrap();
+    let ReadJob {
+        body,
+        records,
+        clients,
+    } = job;
+    let effects = Effects::Normalized { records, clients };
+    let jobs = vec![done(JobKind::Normalize, &body)];
+    engine.store().finish_jobs(effects, jobs).await.unwrap();
+}
+
+/// The batches and versions that a table has rows of.
+fn batches_of(dump: &Dump, table: &str) -> BTreeSet<(i64, i64, i64)> {
+    let rows = dump.rows(table).iter();
+    rows.map(|row| (row.int("src"), row.int("seq"), row.int("version")))
+        .collect()
 }
 
 async fn check<E: Engine>(interleaved: Interleaved) -> TestCaseResult {
@@ -414,6 +451,8 @@ async fn check<E: Engine>(interleaved: Interleaved) -> TestCaseResult {
         .collect();
     prop_assert_eq!(written(&dump), recomputed);
     prop_assert_eq!(dump.rows("normalized").len(), dump.rows("events").len());
+    let clients = batches_of(&dump, "normalized_clients");
+    prop_assert_eq!(clients, batches_of(&dump, "normalized_records"));
     Ok(())
 }
 
