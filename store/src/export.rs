@@ -156,7 +156,7 @@ pub fn length(row: &impl Row) -> Result<u64, StoreError> {
 // SQLite searches by all of (src, seq, ordinal) only if none of the parameters is cast.
 // Each page is read twice: its lengths, which are known without the bodies, and then as many rows as fit.
 shared_sql! {
-    EVENT_LENGTHS = "SELECT CAST(length(e.body) + coalesce(length(b.client), 0) AS bigint)
+    EVENT_LENGTHS = "SELECT CAST(octet_length(e.body) + coalesce(octet_length(b.client), 0) AS bigint)
         FROM events e JOIN batches b ON b.src = e.src AND b.seq = e.seq
         WHERE e.developer = $1 AND e.effective_at >= $2 AND e.effective_at <= $3
           AND e.local_day BETWEEN $4 AND $5 AND (e.effective_at > $2 OR e.event_id > $6)
@@ -167,7 +167,7 @@ shared_sql! {
         WHERE e.developer = $1 AND e.effective_at >= $2 AND e.effective_at <= $3
           AND e.local_day BETWEEN $4 AND $5 AND (e.effective_at > $2 OR e.event_id > $6)
         ORDER BY e.effective_at, e.event_id LIMIT $7";
-    REFUSED_LENGTHS = "SELECT CAST(length(r.body) AS bigint)
+    REFUSED_LENGTHS = "SELECT CAST(octet_length(r.body) AS bigint)
         FROM refused r
         WHERE r.developer = $1
           AND (r.src, r.seq, r.ordinal) > ($2, $3, $4)
@@ -178,11 +178,11 @@ shared_sql! {
         WHERE r.developer = $1
           AND (r.src, r.seq, r.ordinal) > ($2, $3, $4)
         ORDER BY r.src, r.seq, r.ordinal LIMIT $5";
-    DAY_LENGTHS = "SELECT CAST(length(body) AS bigint) FROM days
+    DAY_LENGTHS = "SELECT CAST(octet_length(body) AS bigint) FROM days
         WHERE developer = $1 AND day BETWEEN $2 AND $3 AND day > $4 ORDER BY day LIMIT $5";
     DAYS = "SELECT day, computed_gen, version, body FROM days
         WHERE developer = $1 AND day BETWEEN $2 AND $3 AND day > $4 ORDER BY day LIMIT $5";
-    ALERT_LENGTHS = "SELECT CAST(length(body) AS bigint) FROM alerts
+    ALERT_LENGTHS = "SELECT CAST(octet_length(body) AS bigint) FROM alerts
         WHERE developer = $1 AND window_start >= $2 AND window_start <= $3
           AND (window_start > $2 OR alert_id > $4)
         ORDER BY window_start, alert_id LIMIT $5";

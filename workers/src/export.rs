@@ -23,15 +23,8 @@ const BYTES: usize = 1024 * 1024;
 /// A page is not filled up for less than this.
 const WORTH_A_READ: usize = BYTES / 4;
 
-/// Why a page cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// What is stored cannot be read.
-    #[error("{0}")]
-    Damaged(String),
-}
+/// Where the next page begins, or the next read of this one; `None` after the last.
+type Next = Result<Option<ExportCursor>, StoreError>;
 
 /// What an export begins with, at this time.
 #[must_use]
@@ -53,17 +46,14 @@ pub fn head(
 /// The page that begins at the query's cursor.
 ///
 /// # Errors
-/// Returns [`ExportError::Store`] if the store cannot be read, and [`ExportError::Damaged`] if what it holds cannot.
-pub async fn page<S: ExportReads>(
-    store: &S,
-    query: ExportQuery,
-) -> Result<ExportPage, ExportError> {
+/// Returns `StoreError::Failed` if what is stored cannot be read, and whatever the store cannot read.
+pub async fn page<S: ExportReads>(store: &S, query: ExportQuery) -> Result<ExportPage, StoreError> {
     let ExportQuery {
         developer,
         range,
         cursor,
     } = query;
-    let mut page = PageBuilder::new(BYTES);
+    let mut page = PageBuilder::default();
     let mut next = Some(cursor);
     while let Some(cursor) = next.take() {
         let Some(limits) = page.limits() else {
@@ -71,39 +61,52 @@ pub async fn page<S: ExportReads>(
             break;
         };
         let (developer, range) = (developer.clone(), range.clone());
-        next = match cursor {
+        let filled = match cursor {
             ExportCursor::Events(after) => {
                 let read = store.export_events(developer, range, after.clone(), limits);
-                page.add_events(after, &read.await?)?
+                let read = read.await?;
+                filled(page, move |page| page.add_events(after, &read)).await?
             }
             ExportCursor::Record(key) => {
-                let record = record_of(store, developer, key.clone()).await?;
-                page.add_record(record)?;
-                Some(ExportCursor::Events(Some(key)))
+                let event = event_at(store, developer, key.clone()).await?;
+                filled(page, move |page| page.add_record(key, event.as_ref())).await?
             }
             ExportCursor::Refused(after) => {
-                let read = store.export_refused(developer, after, limits);
-                page.add_refused(after, &range, &read.await?)?
+                let read = store.export_refused(developer, after, limits).await?;
+                filled(page, move |page| page.add_refused(after, &range, &read)).await?
             }
             ExportCursor::Days(after) => {
                 let read = store.export_days(developer, range, after.clone(), limits);
-                page.add_days(after, read.await?)?
+                let read = read.await?;
+                filled(page, move |page| page.add_days(after, read)).await?
             }
             ExportCursor::Alerts(after) => {
                 let read = store.export_alerts(developer, range, after.clone(), limits);
-                page.add_alerts(after, read.await?)?
+                let read = read.await?;
+                filled(page, move |page| page.add_alerts(after, read)).await?
             }
         };
+        (page, next) = filled;
     }
     Ok(page.end(next))
 }
 
-/// The record of one event; `None` if the event is no longer there.
-async fn record_of<S: ExportReads>(
+/// Fills a page on a thread that nobody waits for his turn on.
+async fn filled(
+    mut page: PageBuilder,
+    fill: impl FnOnce(&mut PageBuilder) -> Next + Send + 'static,
+) -> Result<(PageBuilder, Option<ExportCursor>), StoreError> {
+    let filled = tokio::task::spawn_blocking(move || fill(&mut page).map(|next| (page, next)));
+    let failed = |error| StoreError::Failed(format!("a page cannot be made: {error}"));
+    filled.await.map_err(failed)?
+}
+
+/// The event at this place; `None` if it is no longer there.
+async fn event_at<S: ExportReads>(
     store: &S,
     developer: String,
     key: EventPosition,
-) -> Result<Option<Box<RawValue>>, ExportError> {
+) -> Result<Option<ExportedEvent>, StoreError> {
     // Nothing has the empty id: the first behind it is the first of that instant.
     let mut after = EventPosition {
         at: key.at,
@@ -116,10 +119,9 @@ async fn record_of<S: ExportReads>(
     loop {
         let range = ExportRange::default();
         let read = store.export_events(developer.clone(), range, Some(after), limits);
-        let events = read.await?;
-        let found = events.iter().find(|event| event_key(event) == key);
-        if let Some(found) = found {
-            return Ok(Some(record_line(found)?));
+        let mut events = read.await?;
+        if let Some(found) = events.iter().position(|event| event_key(event) == key) {
+            return Ok(Some(events.swap_remove(found)));
         }
         match events.last().map(event_key).filter(|last| *last < key) {
             Some(last) => after = last,
@@ -129,8 +131,8 @@ async fn record_of<S: ExportReads>(
 }
 
 /// A page that is being filled.
+#[derive(Default)]
 struct PageBuilder {
-    most: usize,
     bytes: usize,
     /// Rows that were read for it, among them those that it does not show.
     rows: usize,
@@ -141,73 +143,73 @@ struct PageBuilder {
 }
 
 impl PageBuilder {
-    fn new(most: usize) -> Self {
-        Self {
-            most,
-            bytes: 0,
-            rows: 0,
-            lines: Vec::new(),
-            counts: ExportCounts::default(),
-            is_full: false,
-        }
-    }
-
     /// What may still be read for it; `None` if that is not worth a read.
     fn limits(&self) -> Option<PageLimits> {
-        let bytes = self.most.saturating_sub(self.bytes);
+        let bytes = BYTES.saturating_sub(self.bytes);
         let rows = (ROWS as usize).saturating_sub(self.rows);
-        let is_done = self.is_full || rows == 0 || bytes < WORTH_A_READ.min(self.most);
+        let is_done = self.is_full || rows == 0 || bytes < WORTH_A_READ;
         (!is_done).then_some(PageLimits {
             rows: rows as u32,
             bytes: bytes as u64,
         })
     }
 
+    /// Whether lines of so many bytes fit as well.
+    fn fits(&self, bytes: usize) -> bool {
+        self.bytes.saturating_add(bytes) <= BYTES
+    }
+
+    /// Takes a line, however long.
+    fn push(&mut self, line: Box<RawValue>) {
+        self.bytes += line.get().len();
+        self.lines.push(line);
+    }
+
     /// Takes a line if it fits, or is the first.
     fn add(&mut self, line: Box<RawValue>) -> bool {
-        let length = line.get().len();
-        self.is_full = !self.lines.is_empty() && self.bytes + length > self.most;
+        self.is_full = !self.lines.is_empty() && !self.fits(line.get().len());
         if !self.is_full {
-            self.bytes += length;
-            self.lines.push(line);
+            self.push(line);
         }
         !self.is_full
     }
 
-    /// Takes events with their records; gives the next cursor.
-    fn add_events(
-        &mut self,
-        after: Option<EventPosition>,
-        events: &[ExportedEvent],
-    ) -> Result<Option<ExportCursor>, ExportError> {
+    /// Takes events with their records; gives the next cursor. Only an event that fills a page of its own is parted from
+    /// its record.
+    fn add_events(&mut self, after: Option<EventPosition>, events: &[ExportedEvent]) -> Next {
         if events.is_empty() {
             return Ok(Some(ExportCursor::Refused(None)));
         }
         self.rows += events.len();
         let mut last = after;
-        for event in events {
-            if !self.add(event_line(event)?) {
+        for exported in events {
+            let (event, record) = (event_line(exported)?, record_line(exported)?);
+            let fits = self.fits(event.get().len() + record.get().len());
+            self.is_full = !fits;
+            if !fits && !self.lines.is_empty() {
                 break;
             }
+            let key = event_key(exported);
+            self.push(event);
             self.counts.events += 1;
-            let key = event_key(event);
-            if !self.add(record_line(event)?) {
+            if !fits {
                 return Ok(Some(ExportCursor::Record(key)));
             }
+            self.push(record);
             self.counts.records += 1;
             last = Some(key);
         }
         Ok(Some(ExportCursor::Events(last)))
     }
 
-    /// Takes the record of an event that the page before ended with.
-    fn add_record(&mut self, record: Option<Box<RawValue>>) -> Result<(), ExportError> {
-        if let Some(record) = record
-            && self.add(record)
-        {
+    /// Takes the record of the event at this place, which the page before held, if it is still there; gives the next
+    /// cursor.
+    fn add_record(&mut self, key: EventPosition, event: Option<&ExportedEvent>) -> Next {
+        if let Some(event) = event {
+            self.push(record_line(event)?);
             self.counts.records += 1;
         }
-        Ok(())
+        Ok(Some(ExportCursor::Events(Some(key))))
     }
 
     /// Takes the refused events of the range; gives the next cursor.
@@ -216,7 +218,7 @@ impl PageBuilder {
         after: Option<types::id::EventRef>,
         range: &ExportRange,
         refused: &[ExportedRefusal],
-    ) -> Result<Option<ExportCursor>, ExportError> {
+    ) -> Next {
         if refused.is_empty() {
             return Ok(Some(ExportCursor::Days(None)));
         }
@@ -236,11 +238,7 @@ impl PageBuilder {
     }
 
     /// Takes days; gives the next cursor.
-    fn add_days(
-        &mut self,
-        after: Option<String>,
-        days: Vec<store::StoredDay>,
-    ) -> Result<Option<ExportCursor>, ExportError> {
+    fn add_days(&mut self, after: Option<String>, days: Vec<store::StoredDay>) -> Next {
         if days.is_empty() {
             return Ok(Some(ExportCursor::Alerts(None)));
         }
@@ -250,7 +248,7 @@ impl PageBuilder {
             let day = stored.day.clone();
             // A day that lost its events is like one that never had any.
             let shown = crate::query_responder::whole_days(vec![stored]);
-            for reply in shown.map_err(ExportError::Damaged)? {
+            for reply in shown.map_err(StoreError::Failed)? {
                 let line = ExportLine::Day(DayLine {
                     day: reply.day,
                     metrics: json(&reply.metrics)?,
@@ -270,7 +268,7 @@ impl PageBuilder {
         &mut self,
         after: Option<AlertPosition>,
         alerts: Vec<store::StoredAlert>,
-    ) -> Result<Option<ExportCursor>, ExportError> {
+    ) -> Next {
         if alerts.is_empty() {
             return Ok(None);
         }
@@ -282,7 +280,7 @@ impl PageBuilder {
                 id: stored.alert_id.clone(),
             };
             let body = one_line(stored.body.as_bytes()).ok_or_else(|| {
-                ExportError::Damaged(format!("the alert {} is no JSON", stored.alert_id))
+                StoreError::Failed(format!("the alert {} is no JSON", stored.alert_id))
             })?;
             let line = ExportLine::Alert(AlertLine {
                 id: stored.alert_id,
@@ -319,7 +317,7 @@ fn event_key(exported: &ExportedEvent) -> EventPosition {
     }
 }
 
-fn event_line(exported: &ExportedEvent) -> Result<Box<RawValue>, ExportError> {
+fn event_line(exported: &ExportedEvent) -> Result<Box<RawValue>, StoreError> {
     let event = &exported.event;
     let SentText {
         event: sent,
@@ -342,14 +340,14 @@ fn event_line(exported: &ExportedEvent) -> Result<Box<RawValue>, ExportError> {
     }))
 }
 
-fn record_line(exported: &ExportedEvent) -> Result<Box<RawValue>, ExportError> {
+fn record_line(exported: &ExportedEvent) -> Result<Box<RawValue>, StoreError> {
     text(&ExportLine::Record(RecordLine {
         version: VERSION,
         record: json(&normalize(&exported.event))?,
     }))
 }
 
-fn refused_line(refused: &ExportedRefusal) -> Result<Box<RawValue>, ExportError> {
+fn refused_line(refused: &ExportedRefusal) -> Result<Box<RawValue>, StoreError> {
     text(&ExportLine::Refused(RefusedLine {
         id: refused.event_id.clone(),
         verdict: refused.code.verdict().as_str(),
@@ -362,14 +360,14 @@ fn refused_line(refused: &ExportedRefusal) -> Result<Box<RawValue>, ExportError>
     }))
 }
 
-fn text(line: &ExportLine<'_>) -> Result<Box<RawValue>, ExportError> {
+fn text(line: &ExportLine<'_>) -> Result<Box<RawValue>, StoreError> {
     line.text().map_err(|error| unwritable(&error))
 }
 
-fn json(value: &impl Serialize) -> Result<Box<RawValue>, ExportError> {
+fn json(value: &impl Serialize) -> Result<Box<RawValue>, StoreError> {
     to_raw_value(value).map_err(|error| unwritable(&error))
 }
 
-fn unwritable(error: &serde_json::Error) -> ExportError {
-    ExportError::Damaged(format!("a line cannot be written: {error}"))
+fn unwritable(error: &serde_json::Error) -> StoreError {
+    StoreError::Failed(format!("a line cannot be written: {error}"))
 }

@@ -97,7 +97,7 @@ pub struct ExportQuery {
 pub enum ExportCursor {
     /// Events after this one, each followed by its record.
     Events(Option<EventPosition>),
-    /// The record of this event, then the events after it: the event alone filled a page.
+    /// The record of this event, then the events after it: both together did not fit a page.
     Record(EventPosition),
     /// Refused events after this one, in the order in which they were received.
     Refused(Option<EventRef>),

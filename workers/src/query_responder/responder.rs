@@ -11,8 +11,6 @@ use serde::de::DeserializeOwned;
 use store::StoreError;
 use types::query::{QUEUE, QueryReply};
 
-use crate::export::ExportError;
-
 /// A reply leaves this much of NATS's `max_payload` free.
 const MARGIN: usize = 1024;
 
@@ -25,8 +23,6 @@ pub enum QueryFailure {
     Store(#[from] StoreError),
     #[error("{0}")]
     Damaged(String),
-    #[error(transparent)]
-    Export(#[from] ExportError),
     #[error("the query names {0}, which is none")]
     BadName(&'static str),
     #[error("the reply has {0} bytes, NATS takes {1}: ask for less")]
