@@ -47,7 +47,12 @@ async fn an_export_has_everything_of_its_developer_and_an_end(engine: Engine) {
         .send(&envelope("b1", &[event("e2"), event("e1"), unknown]))
         .await;
     assert_eq!(client.send_as(&headers, &body).await.0, 202);
-    deployment.completed(2).await;
+    let mut forced = event("forced");
+    forced["type"] = json!("git.push");
+    forced["occurred_at"] = json!("2026-03-03T09:00:00Z");
+    forced["data"] = json!({"force": true, "branch": "main"});
+    client.send(&envelope("b3", &[forced])).await;
+    deployment.completed(3).await;
     let bob = deployment.client(client.url(), "bob").await;
     bob.send(&envelope("b1", &[event("theirs")])).await;
 
@@ -59,15 +64,15 @@ async fn an_export_has_everything_of_its_developer_and_an_end(engine: Engine) {
     assert_eq!(
         kinds,
         [
-            "header", "settings", "event", "record", "event", "record", "event", "record",
-            "refused", "day", "day", "end"
+            "header", "settings", "event", "record", "event", "record", "event", "record", "event",
+            "record", "refused", "day", "day", "day", "alert", "end"
         ]
     );
     let ids: Vec<&Value> = of_kind(&all, "event")
         .iter()
         .map(|line| &line["id"])
         .collect();
-    assert_eq!(ids, ["e1", "e2", "pretty"], "by time, then by id");
+    assert_eq!(ids, ["e1", "e2", "pretty", "forced"], "by time, then by id");
     let last = of_kind(&all, "event")[2];
     assert_eq!(
         last["event"],
@@ -86,7 +91,16 @@ async fn an_export_has_everything_of_its_developer_and_an_end(engine: Engine) {
         (&refused["id"], &refused["code"], &refused["event"]["type"]),
         (&json!("q1"), &json!("type_unknown"), &json!("coffee.drunk"))
     );
-    let end = json!({"events": 3, "records": 3, "refused": 1, "days": 2, "alerts": 0});
+    let alert = of_kind(&all, "alert")[0];
+    assert_eq!(
+        (
+            &alert["alert"]["rule"],
+            &alert["alert"]["evidence"]["event_ids"]
+        ),
+        (&json!("force-push"), &json!(["forced"])),
+        "{alert}"
+    );
+    let end = json!({"events": 4, "records": 4, "refused": 1, "days": 3, "alerts": 1});
     assert_eq!(all.last().unwrap()["counts"], end);
 
     let by_http = served(&client, "").await;

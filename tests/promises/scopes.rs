@@ -27,6 +27,13 @@ async fn each_route_needs_its_scope_and_names_it() {
                 "metrics:read",
                 client.get_with_key("/v1/reports/week/2026-W10").await,
             ),
+            ("metrics:read", client.get_with_key("/v1/export").await),
+            (
+                "metrics:read",
+                client
+                    .get_with_key("/api/v1/users/current/summaries?range=Today")
+                    .await,
+            ),
         ];
         for (needed, reply) in replies {
             let status = reply.status().as_u16();

@@ -371,3 +371,124 @@ fn json(value: &impl Serialize) -> Result<Box<RawValue>, StoreError> {
 fn unwritable(error: &serde_json::Error) -> StoreError {
     StoreError::Failed(format!("a line cannot be written: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+    use store::StoredEvent;
+    use types::id::EventRef;
+
+    use super::*;
+
+    /// An event whose data take so many bytes; ten of them share an instant.
+    fn event(number: usize, bytes: usize) -> ExportedEvent {
+        let id = format!("e{number:04}");
+        let at = (number / 10) as i64;
+        let body = json!({"id": id, "type": "heartbeat", "occurred_at": "2026-03-01T09:00:00Z",
+            "data": {"entity": "a".repeat(bytes)}});
+        ExportedEvent {
+            event: StoredEvent {
+                at: EventRef {
+                    src: 1,
+                    seq: 1,
+                    ordinal: number as u32,
+                },
+                id,
+                kind: "heartbeat".to_owned(),
+                schema_version: "1.0".to_owned(),
+                effective_at: at,
+                local_day: "2026-03-01".to_owned(),
+                body: body.to_string().into_bytes(),
+                client: None,
+                zone: None,
+            },
+            batch_id: "b1".to_owned(),
+            received_at: 0,
+        }
+    }
+
+    /// What a store gives: rows behind `after` within the limits, one at least.
+    fn read(
+        stored: &[ExportedEvent],
+        after: Option<&EventPosition>,
+        limits: PageLimits,
+    ) -> Vec<ExportedEvent> {
+        let mut bytes = 0;
+        let behind = stored
+            .iter()
+            .filter(|event| after.is_none_or(|after| event_key(event) > *after));
+        let fitting = behind.enumerate().take_while(|(row, event)| {
+            bytes += event.event.body.len() as u64;
+            *row == 0 || bytes <= limits.bytes
+        });
+        let rows = fitting.take(limits.rows as usize);
+        rows.map(|(_, event)| event.clone()).collect()
+    }
+
+    /// The pages of an export's events.
+    fn pages(stored: &[ExportedEvent]) -> Vec<ExportPage> {
+        let mut pages = Vec::new();
+        let mut next = ExportCursor::Events(None);
+        loop {
+            let mut page = PageBuilder::default();
+            while let Some(limits) = page.limits() {
+                let cursor = match next {
+                    ExportCursor::Events(ref after) => {
+                        let read = read(stored, after.as_ref(), limits);
+                        page.add_events(after.clone(), &read)
+                    }
+                    ExportCursor::Record(ref key) => {
+                        let event = stored.iter().find(|event| event_key(event) == *key);
+                        page.add_record(key.clone(), event)
+                    }
+                    _ => break,
+                };
+                next = cursor.unwrap().unwrap();
+            }
+            let is_last = matches!(next, ExportCursor::Refused(_));
+            pages.push(page.end(Some(next.clone())));
+            if is_last {
+                return pages;
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn pages_have_each_event_with_its_record_once_and_in_order(
+            sizes in prop::collection::vec(
+                prop_oneof![
+                    8 => 0..2_000_usize,
+                    2 => BYTES / 8..BYTES / 2,
+                    1 => BYTES / 2 - 2_000..BYTES + 2_000,
+                ],
+                0..40,
+            )
+        ) {
+            let stored: Vec<_> = sizes.iter().enumerate().map(|(n, bytes)| event(n, *bytes)).collect();
+            let mut seen = Vec::new();
+            let pages = pages(&stored);
+            for page in &pages {
+                let bytes: usize = page.lines.iter().map(|line| line.get().len()).sum();
+                prop_assert!(bytes <= BYTES || page.lines.len() == 1, "{} lines, {bytes} bytes", page.lines.len());
+                let ends_alone = matches!(page.next, Some(ExportCursor::Record(_)));
+                prop_assert!(!ends_alone || page.lines.len() == 1, "an event is parted from its record");
+                for line in &page.lines {
+                    let line: Value = serde_json::from_str(line.get()).unwrap();
+                    let id = line.get("id").or_else(|| line["record"].get("event_id"));
+                    seen.push((line["kind"].clone(), id.cloned().unwrap()));
+                }
+            }
+            let expected: Vec<_> = stored
+                .iter()
+                .flat_map(|event| ["event", "record"].map(|kind| (json!(kind), json!(event.event.id))))
+                .collect();
+            prop_assert_eq!(seen, expected);
+            let counted: u64 = pages.iter().map(|page| page.counts.records).sum();
+            prop_assert_eq!(counted, stored.len() as u64);
+        }
+    }
+}

@@ -126,8 +126,9 @@ impl Pages {
         let Self {
             app, caller, query, ..
         } = self;
-        let page = app.query(caller, HEARTBEATS, query, QUERY_TIMEOUT).await;
-        page.map_err(|problem| io::Error::other(String::from(problem.detail)))
+        let page = app.query_surely(caller, HEARTBEATS, query, QUERY_TIMEOUT);
+        page.await
+            .map_err(|problem| io::Error::other(String::from(problem.detail)))
     }
 }
 
