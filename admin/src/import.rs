@@ -17,7 +17,6 @@ mod wakatime_dump;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::bail;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
@@ -30,6 +29,7 @@ use crate::output::{self, OUTPUT, SELECTION};
 use crate::send::delivery::{DeliveryArgs, Extent, Progress, Summary};
 use crate::send::input::{BatchContent, Cutter, OutgoingBatch};
 use crate::time_args::parse_day;
+use files::{CLIENT, COMPUTED};
 use repository::{CommitHistory, Repository, Selection};
 use summary::{Imported, Planned};
 
@@ -107,11 +107,6 @@ pub struct ImportGitSettings {
     #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
-
-/// The client that everything imported comes from.
-const CLIENT: &str = "devtrail-import";
-/// How long to wait for the metrics of what was sent: they take milliseconds if workers run.
-const COMPUTED: Duration = Duration::from_secs(10);
 
 /// Runs the command.
 ///

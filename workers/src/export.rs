@@ -174,8 +174,8 @@ impl PageBuilder {
         !self.is_full
     }
 
-    /// Takes events with their records; gives the next cursor. Only an event that fills a page of its own is parted from
-    /// its record.
+    /// Takes events with their records; gives the next cursor. Only an event that fills a page of its own is parted
+    /// from its record.
     fn add_events(&mut self, after: Option<EventPosition>, events: &[ExportedEvent]) -> Next {
         if events.is_empty() {
             return Ok(Some(ExportCursor::Refused(None)));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use futures_util::{StreamExt as _, stream};
@@ -17,7 +18,6 @@ use types::id::made_of;
 use types::time::{Micros, rfc3339};
 
 use super::summary::{ImportedFile, PlannedFile};
-use super::{CLIENT, COMPUTED};
 use crate::interrupt::until_shutdown;
 use crate::output::{self, OUTPUT};
 use crate::send::delivery::{DeliveryArgs, Extent, Progress, Summary};
@@ -26,6 +26,10 @@ use crate::send::source::{self, ReadState};
 use crate::send::values::BYTE_ORDER_MARK;
 use crate::time_args::DayRangeArgs;
 
+/// The client that everything imported comes from.
+pub const CLIENT: &str = "devtrail-import";
+/// How long to wait for the metrics of what was sent: they take milliseconds if workers run.
+pub const COMPUTED: Duration = Duration::from_secs(10);
 /// Batches that are read ahead.
 const AHEAD: usize = 4;
 /// Bytes of batches that are not full: beyond, all go out as they are.
