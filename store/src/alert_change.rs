@@ -1,7 +1,7 @@
 //! What a rule's finding, or its silence, makes of an alert. Pure.
 
 use crate::alert_outbox::AlertRevision;
-use crate::effects::{JobDone, RuleWindow};
+use crate::effects::{Finding, JobDone, RuleWindow};
 use crate::error::StoreError;
 use crate::row::{Row, flag};
 use crate::sql::shared_sql;
@@ -40,11 +40,37 @@ pub struct AlertChange {
     pub is_silent: bool,
 }
 
+/// Decides what is to be written of a window's alerts. `current` has those of its findings, as they are, and all of it
+/// that are raised; others are passed over.
+pub fn changes(current: &[Alert], window: &RuleWindow) -> Vec<AlertChange> {
+    let of_window = |alert: &&Alert| {
+        (&alert.developer, &alert.rule, &alert.window_start)
+            == (&window.developer, &window.rule, &window.window_start)
+    };
+    let is_found =
+        |alert: &Alert| (window.findings.iter()).any(|finding| finding.alert_id == alert.alert_id);
+    let found = window.findings.iter().filter_map(|finding| {
+        let before = (current.iter()).find(|alert| alert.alert_id == finding.alert_id);
+        change(before, Some(finding), window)
+    });
+    let gone = current
+        .iter()
+        .filter(of_window)
+        .filter(|alert| !is_found(alert));
+    found
+        .chain(gone.filter_map(|alert| change(Some(alert), None, window)))
+        .collect()
+}
+
 /// Decides; `None` if nothing is to be written. `current` is the alert as it is.
-pub fn change(current: Option<&Alert>, window: &RuleWindow) -> Option<AlertChange> {
+fn change(
+    current: Option<&Alert>,
+    finding: Option<&Finding>,
+    window: &RuleWindow,
+) -> Option<AlertChange> {
     let is_replay = window.replay_id.is_some();
     let is_silent = is_replay || current.is_some_and(|alert| alert.replay_id.is_some());
-    let alert = match (current, &window.finding) {
+    let alert = match (current, finding) {
         (None, None) => return None,
         (Some(alert), None) => {
             if !alert.is_raised {
@@ -131,7 +157,7 @@ shared_sql! {
     ALERT = "SELECT alert_id, developer, rule, window_start, severity, title, body, state = 'raised', revision,
           push, replay_id
         FROM alerts WHERE alert_id = $1";
-    RAISED_ALERT = "SELECT alert_id, developer, rule, window_start, severity, title, body, state = 'raised',
+    RAISED_ALERTS = "SELECT alert_id, developer, rule, window_start, severity, title, body, state = 'raised',
           revision, push, replay_id
         FROM alerts WHERE developer = $1 AND rule = $2 AND window_start = $3 AND state = 'raised'";
 }
@@ -176,7 +202,6 @@ mod tests {
     use types::id::BatchRef;
 
     use super::*;
-    use crate::effects::Finding;
 
     fn window(finds: bool, replay: bool) -> RuleWindow {
         let text = |text: &str| text.to_owned();
@@ -193,7 +218,7 @@ mod tests {
             window_start: text("2026-03-01"),
             generation: 1,
             version: 1,
-            finding: finds.then_some(finding),
+            findings: Vec::from_iter(finds.then_some(finding)),
             batch: BatchRef { src: 1, seq: 2 },
             correlation_id: text("c"),
             replay_id: replay.then(|| text("replay")),
@@ -206,7 +231,8 @@ mod tests {
         let mut changes = Vec::new();
         for (finds, replay) in windows {
             let window = window(*finds, *replay);
-            let change = change(current.as_ref(), &window);
+            let before = Vec::from_iter(current.clone());
+            let change = super::changes(&before, &window).pop();
             changes.push(change.as_ref().map(|change| {
                 let alert = &change.alert;
                 (
@@ -246,16 +272,48 @@ mod tests {
 
     #[test]
     fn only_a_silent_revision_counts_as_published_at_once() {
-        let raised = |replay| change(None, &window(true, replay)).unwrap();
+        let one = |current: &[Alert], window: &RuleWindow| changes(current, window).pop().unwrap();
+        let raised = |replay| one(&[], &window(true, replay));
         assert_eq!(
             (raised(false).published(), raised(true).published()),
             (-1, 0)
         );
         // Found again by a replay: nothing new to keep silent about, and the live revision still goes out.
-        let refreshed = change(Some(&raised(false).alert), &window(true, true)).unwrap();
+        let refreshed = one(&[raised(false).alert], &window(true, true));
         assert_eq!((refreshed.is_revision, refreshed.published()), (false, -1));
-        let retracted = change(Some(&raised(true).alert), &window(false, false)).unwrap();
+        let retracted = one(&[raised(true).alert], &window(false, false));
         assert_eq!((retracted.alert.revision, retracted.published()), (1, 1));
+    }
+
+    #[test]
+    fn a_window_may_have_several_alerts_and_loses_those_not_found_again() {
+        let finding = |id: &str| Finding {
+            alert_id: id.to_owned(),
+            ..window(true, false).findings.remove(0)
+        };
+        let found = |ids: &[&str]| RuleWindow {
+            findings: ids.iter().copied().map(finding).collect(),
+            ..window(true, false)
+        };
+        let mut stored: Vec<Alert> = Vec::new();
+        let mut states = Vec::new();
+        for ids in [&["a", "b"][..], &["b", "c"], &[], &["a"]] {
+            for change in changes(&stored, &found(ids)) {
+                stored.retain(|alert| alert.alert_id != change.alert.alert_id);
+                stored.push(change.alert);
+            }
+            stored.sort_by(|one, other| one.alert_id.cmp(&other.alert_id));
+            let state = |alert: &Alert| format!("{}{}", alert.alert_id, alert.revision);
+            states.push(stored.iter().map(state).collect::<Vec<_>>().join(" "));
+        }
+        assert_eq!(states, ["a0 b0", "a1 b0 c0", "a1 b1 c1", "a2 b1 c1"]);
+        // An alert of another window is another one's.
+        let other = Alert {
+            window_start: "2026-03-02".to_owned(),
+            is_raised: true,
+            ..stored.remove(1)
+        };
+        assert_eq!(changes(&[other], &found(&[])), []);
     }
 
     #[test]

@@ -107,8 +107,8 @@ pub struct RuleWindow {
     pub generation: i64,
     /// The version of the rule.
     pub version: i32,
-    /// What it found; `None` retracts an alert found before.
-    pub finding: Option<Finding>,
+    /// What it found, each with an alert id of its own; alerts of the window found before and not again are retracted.
+    pub findings: Vec<Finding>,
     /// The batch whose job looked; that job must be among those finished with it.
     pub batch: BatchRef,
     /// The correlation id of that batch.

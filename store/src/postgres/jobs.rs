@@ -15,7 +15,7 @@ use super::error::TransactionError;
 use super::newest::newest;
 use super::records;
 use super::statements::{Param, column, execute, list, rows};
-use crate::alert_change::{Alert, AlertChange, change, job_of};
+use crate::alert_change::{Alert, AlertChange, changes, job_of};
 use crate::alert_outbox::AlertRevision;
 use crate::audit::AuditRow;
 use crate::audit_rows;
@@ -489,28 +489,20 @@ async fn write_rules(
         .filter(|(window, _)| entered.contains(&owned(window_key(window))))
         .collect();
     let current = current_alerts(tx, &newer).await?;
-    let mut changes: BTreeMap<String, Changed<'_>> = BTreeMap::new();
+    let mut changed: BTreeMap<String, Changed<'_>> = BTreeMap::new();
     let mut written = WrittenRules::default();
     for (window, job) in newer {
-        let of_window = |alert: &&Alert| match &window.finding {
-            Some(finding) => alert.alert_id == finding.alert_id,
-            None => {
-                alert.is_raised
-                    && (&alert.developer, &alert.rule, &alert.window_start) == window_key(window)
+        for change in changes(&current, window) {
+            if change.is_revision {
+                written
+                    .audit_rows
+                    .push(audit_rows::alerted(&change.alert, job));
             }
-        };
-        let Some(change) = change(current.iter().find(of_window), window) else {
-            continue;
-        };
-        if change.is_revision {
-            written
-                .audit_rows
-                .push(audit_rows::alerted(&change.alert, job));
+            written.revisions.extend(change.to_publish(window));
+            changed.insert(change.alert.alert_id.clone(), (change, window));
         }
-        written.revisions.extend(change.to_publish(window));
-        changes.insert(change.alert.alert_id.clone(), (change, window));
     }
-    write_alerts(tx, &changes.into_values().collect::<Vec<_>>()).await?;
+    write_alerts(tx, &changed.into_values().collect::<Vec<_>>()).await?;
     Ok(written)
 }
 
@@ -550,27 +542,26 @@ async fn current_alerts(
     tx: &Transaction<'_>,
     looked: &[(&RuleWindow, &JobDone)],
 ) -> Result<Vec<Alert>, TransactionError> {
-    let finding = |(window, _): &(&'_ RuleWindow, _)| {
-        window.finding.as_ref().map(|found| found.alert_id.clone())
-    };
-    let found: Vec<String> = looked.iter().filter_map(finding).collect();
-    let silent: Vec<&RuleWindow> = looked
-        .iter()
-        .map(|(window, _)| *window)
-        .filter(|window| window.finding.is_none())
-        .collect();
-    let mut current = Vec::new();
+    let windows: Vec<&RuleWindow> = looked.iter().map(|(window, _)| *window).collect();
+    let findings = windows.iter().flat_map(|window| &window.findings);
+    let found: Vec<&str> = findings.map(|found| found.alert_id.as_str()).collect();
+    let mut current = BTreeMap::new();
     if !found.is_empty() {
-        current.extend(list(tx, ALERTS, &[&found], Alert::decode).await?);
+        current.extend(by_id(list(tx, ALERTS, &[&found], Alert::decode).await?));
     }
-    if !silent.is_empty() {
-        let developers = column(&silent, |window| window.developer.as_str());
-        let rules = column(&silent, |window| window.rule.as_str());
-        let starts = column(&silent, |window| window.window_start.as_str());
+    if !windows.is_empty() {
+        let developers = column(&windows, |window| window.developer.as_str());
+        let rules = column(&windows, |window| window.rule.as_str());
+        let starts = column(&windows, |window| window.window_start.as_str());
         let keys: [Param<'_>; 3] = [&developers, &rules, &starts];
-        current.extend(list(tx, RAISED_ALERTS, &keys, Alert::decode).await?);
+        current.extend(by_id(list(tx, RAISED_ALERTS, &keys, Alert::decode).await?));
     }
-    Ok(current)
+    Ok(current.into_values().collect())
+}
+
+fn by_id(alerts: Vec<Alert>) -> impl Iterator<Item = (String, Alert)> {
+    let keyed = |alert: Alert| (alert.alert_id.clone(), alert);
+    alerts.into_iter().map(keyed)
 }
 
 /// Writes the alerts, by id.

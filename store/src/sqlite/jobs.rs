@@ -11,7 +11,7 @@ use super::batches;
 use super::database::Sqlite;
 use super::records;
 use super::statements::{execute, exists, list, one};
-use crate::alert_change::{ALERT, Alert, AlertChange, RAISED_ALERT, change, job_of};
+use crate::alert_change::{ALERT, Alert, AlertChange, RAISED_ALERTS, changes, job_of};
 use crate::alert_outbox::AlertRevision;
 use crate::audit_rows;
 use crate::effects::{DayRow, Effects, JobDone, JobFailed, PartialRow, RuleWindow};
@@ -350,37 +350,33 @@ fn write_rules(
         if execute(connection, INSERT_RULE_WINDOW, row)? == 0 {
             continue;
         }
-        let Some(change) = change(current_alert(connection, window)?.as_ref(), window) else {
-            continue;
-        };
-        write_alert(connection, &change, window)?;
-        if change.is_revision {
-            let known = batches::is_known(connection, job.job.body.batch)?;
-            let row = audit_rows::alerted(&change.alert, job);
-            audit::append(connection, &[row], Keep::of(known))?;
+        for change in changes(&current_alerts(connection, window)?, window) {
+            write_alert(connection, &change, window)?;
+            if change.is_revision {
+                let known = batches::is_known(connection, job.job.body.batch)?;
+                let row = audit_rows::alerted(&change.alert, job);
+                audit::append(connection, &[row], Keep::of(known))?;
+            }
+            revisions.extend(change.to_publish(window));
         }
-        revisions.extend(change.to_publish(window));
     }
     Ok(revisions)
 }
 
-/// The alert that the window may change.
-fn current_alert(
-    connection: &Connection,
-    window: &RuleWindow,
-) -> Result<Option<Alert>, StoreError> {
-    match &window.finding {
-        Some(finding) => {
-            let key = [&finding.alert_id];
-            one(connection, ALERT.sqlite, key, |row| Alert::decode(row))
-        }
-        None => {
-            let key = [&window.developer, &window.rule, &window.window_start];
-            one(connection, RAISED_ALERT.sqlite, key, |row| {
-                Alert::decode(row)
-            })
+/// The alerts that the window may change.
+fn current_alerts(connection: &Connection, window: &RuleWindow) -> Result<Vec<Alert>, StoreError> {
+    let decode = |row: &rusqlite::Row<'_>| Alert::decode(row);
+    let key = [&window.developer, &window.rule, &window.window_start];
+    let mut alerts = list(connection, RAISED_ALERTS.sqlite, key, decode)?;
+    for finding in &window.findings {
+        if alerts
+            .iter()
+            .all(|alert| alert.alert_id != finding.alert_id)
+        {
+            alerts.extend(one(connection, ALERT.sqlite, [&finding.alert_id], decode)?);
         }
     }
+    Ok(alerts)
 }
 
 fn write_alert(

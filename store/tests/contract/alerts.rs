@@ -8,6 +8,8 @@ use types::job::{JobBody, JobKind};
 use crate::build::{Engine, at, event, fresh};
 use crate::work::{done, found, looked, replayed, rules, stored};
 
+/// The start of another window.
+const OTHER: &str = "2026-02-01";
 const START: &str = "2026-03-01";
 
 /// The alert job of the batch ends with these windows; the revisions to publish.
@@ -156,6 +158,58 @@ pub async fn an_alert_is_raised_once_retracted_and_raised_again<E: Engine>() {
         (job.finished_at, &job.actor, "ok")
     );
     assert_eq!((&*person.developer, &*person.batch_id), ("ada", "batch-1"));
+}
+
+pub async fn a_window_may_have_several_alerts<E: Engine>() {
+    let (engine, [one, two, three]) = three_batches::<E>().await;
+    let alert = |id: &str| Finding {
+        alert_id: id.to_owned(),
+        ..found(START, id)
+    };
+    let window = |body: &JobBody, generation, ids: &[&str]| RuleWindow {
+        findings: ids.iter().map(|id| alert(id)).collect(),
+        ..looked(body, START, generation, None)
+    };
+    let both = finish(&engine, &one, vec![window(&one, 1, &["a", "b"])]).await;
+    assert_eq!(
+        by_id(both),
+        [
+            revision(&one, 0, &alert("a")),
+            revision(&one, 0, &alert("b"))
+        ]
+    );
+    // One is found again, one is not, and another one comes; that of another window stays.
+    let other = looked(&two, OTHER, 1, Some(found(OTHER, "other")));
+    finish(&engine, &two, vec![other]).await;
+    let moved = finish(&engine, &two, vec![window(&two, 2, &["b", "c"])]).await;
+    assert_eq!(
+        by_id(moved),
+        [
+            revision(&two, 1, &alert("a")),
+            revision(&two, 0, &alert("c"))
+        ]
+    );
+    let gone = finish(&engine, &three, vec![window(&three, 3, &[])]).await;
+    assert_eq!(
+        by_id(gone),
+        [
+            revision(&three, 1, &alert("b")),
+            revision(&three, 1, &alert("c"))
+        ]
+    );
+    let alerts = engine.store().alerts(None, 9).await.unwrap();
+    let raised = alerts.iter().filter(|alert| alert.state == "raised");
+    assert_eq!(
+        raised
+            .map(|alert| alert.window_start.as_str())
+            .collect::<Vec<_>>(),
+        [OTHER]
+    );
+}
+
+fn by_id(mut revisions: Vec<AlertRevision>) -> Vec<AlertRevision> {
+    revisions.sort_by(|one, other| one.alert_id.cmp(&other.alert_id));
+    revisions
 }
 
 pub async fn an_older_evaluation_of_a_window_changes_no_alert<E: Engine>() {

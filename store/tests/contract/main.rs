@@ -88,6 +88,7 @@ macro_rules! contract {
             snapshots::an_hour_tells_where_it_changed_since_its_partial
             snapshots::a_snapshot_is_of_one_moment_while_others_write
             alerts::an_alert_is_raised_once_retracted_and_raised_again
+            alerts::a_window_may_have_several_alerts
             alerts::an_older_evaluation_of_a_window_changes_no_alert
             alerts::a_rule_window_must_belong_to_a_finished_job
             alerts::what_a_replay_finds_is_stored_and_never_delivered

@@ -234,7 +234,7 @@ pub fn looked(
         window_start: start.to_owned(),
         generation,
         version: 1,
-        finding,
+        findings: Vec::from_iter(finding),
         batch: body.batch,
         correlation_id: body.correlation_id.clone(),
         replay_id: None,
