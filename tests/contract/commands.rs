@@ -180,7 +180,7 @@ async fn what_is_stored_is_shown_and_verified() {
     let up = started().await;
     let client = RawClient::to(&up);
     let mut push = event(&fresh("e"));
-    (push["type"], push["data"]) = (json!("git.push"), json!({"branch": "main", "force": true}));
+    (push["type"], push["data"]) = (json!("git.push"), json!({"branch": "topic", "force": true}));
     let id = fresh("b");
     client
         .taken(body_of(&id, &format!("[{push},{}]", event(&fresh("e")))))
@@ -257,7 +257,7 @@ async fn natural_words_answer() {
     let events = json!([
         at("e", "git.commit", paths),
         at("e", "terminal.command", json!({"command": "make"})),
-        at("e", "git.push", json!({"branch": "main", "force": true})),
+        at("e", "git.push", json!({"branch": "topic", "force": true})),
     ]);
     RawClient::to(&up)
         .taken(body_of(&fresh("b"), &events.to_string()))
@@ -446,7 +446,7 @@ async fn keys_are_listed_and_revoked_without_a_request_for_each() {
     assert_eq!(left.as_array().unwrap().len(), 1998);
 }
 
-/// Contract: commands.rules, commands.schemas-list, commands.schemas-show
+/// Contract: commands.rules, commands.rules-on, commands.rules-new, commands.schemas-list, commands.schemas-show
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_and_schemas_are_listed() {
     let rules = json_of(&alone(&["rules", "list", "--json"]));
@@ -466,6 +466,48 @@ async fn rules_and_schemas_are_listed() {
         );
         assert!(text_of(&alone(&["rules", "show", id])).contains(&format!("id = \"{id}\"")));
     }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (rule, events) = (path("many.toml"), path("events.ndjson"));
+    std::fs::write(&rule, text_of(&alone(&["rules", "new", "many"]))).unwrap();
+    let tested = text_of(&alone(&["rules", "test", &rule]));
+    assert!(tested.contains("many: 2 examples, ok"), "{tested}");
+    let push = |id: &str, day: u32, force: bool| {
+        json!({"id": id, "type": "git.push", "occurred_at": format!("2026-03-{day:02}T11:00:00+01:00"),
+            "data": {"branch": "topic", "force": force}})
+    };
+    let lines = [
+        push("late", 5, true),
+        push("mild", 4, false),
+        push("early", 3, true),
+    ];
+    std::fs::write(&events, lines.map(|line| line.to_string()).join("\n")).unwrap();
+    let on = ["rules", "test", "force-push", "--on", &events];
+    let alerts = json_of(&alone(&[&on[..], &["--json"]].concat()));
+    let ids = |alerts: &Value| {
+        let alerts = alerts.as_array().unwrap().iter();
+        alerts
+            .map(|alert| alert["evidence"]["event_ids"][0].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&alerts), ["early", "late"], "in the order of time");
+    let one = json_of(&alone(
+        &[&on[..], &["--json", "--from", "2026-03-04"]].concat(),
+    ));
+    assert_eq!(ids(&one), ["late"]);
+    let shown = text_of(&alone(&on));
+    assert!(
+        shown.contains("A forced push on 2026-03-03")
+            && shown.contains("2 alerts from 3 events on 3 days."),
+        "{shown}"
+    );
+    std::fs::write(&events, "[]\n").unwrap();
+    let refused = alone(&on);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("line 1"),
+        "{refused:?}"
+    );
     let up = shared().await;
     let served = RawClient::to(&up).get("/v1/schemas").await.json();
     let listed = json_of(&alone(&["schemas", "list", "--json"]));

@@ -13,7 +13,7 @@ const EVENTS: i64 = 2 * BATCHES;
 fn batch(number: i64) -> Value {
     let at = |minute: i64| format!("2026-03-01T10:{minute:02}:00Z");
     let push = json!({"id": format!("push-{number}"), "type": "git.push", "occurred_at": at(number * 2),
-        "data": {"branch": "main", "force": true, "project": "demo"}});
+        "data": {"branch": "topic", "force": true, "project": "demo"}});
     let edit = json!({"id": format!("edit-{number}"), "type": "file.edited", "occurred_at": at(number * 2 + 1),
         "data": {"path": "src/main.rs", "lines_added": 2, "project": "demo"}});
     envelope(&format!("batch-{number}"), &[push, edit])

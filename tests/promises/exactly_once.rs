@@ -52,7 +52,7 @@ async fn sixteen_clients_that_cut_the_same_events_store_each_once(engine: Engine
     let (deployment, client) = Deployment::running(engine).await;
     let push = |number: usize| {
         json!({"id": format!("e{number}"), "type": "git.push", "occurred_at": jiff::Timestamp::now().to_string(),
-               "data": {"branch": "main", "force": number == 0}})
+               "data": {"branch": "topic", "force": number == 0}})
     };
     let events: Vec<Value> = (0..EVENTS).map(push).collect();
     let cut = |sender: usize| {

@@ -50,7 +50,7 @@ async fn an_export_has_everything_of_its_developer_and_an_end(engine: Engine) {
     let mut forced = event("forced");
     forced["type"] = json!("git.push");
     forced["occurred_at"] = json!("2026-03-03T09:00:00Z");
-    forced["data"] = json!({"force": true, "branch": "main"});
+    forced["data"] = json!({"force": true, "branch": "topic"});
     client.send(&envelope("b3", &[forced])).await;
     deployment.completed(3).await;
     let bob = deployment.client(client.url(), "bob").await;

@@ -10,7 +10,7 @@ fn edit(id: &str, day: &str) -> Value {
 }
 
 fn push(id: &str, at: &str, force: bool) -> Value {
-    json!({"id": id, "type": "git.push", "occurred_at": at, "data": {"branch": "main", "force": force}})
+    json!({"id": id, "type": "git.push", "occurred_at": at, "data": {"branch": "topic", "force": force}})
 }
 
 async fn derived(deployment: &Deployment) -> Vec<Vec<String>> {

@@ -105,7 +105,7 @@ fn event(drawn: Drawn) -> Value {
     let (kind, data) = match id % 4 {
         0 => (
             "git.push",
-            json!({"branch": "main", "force": variant == 0, "project": "demo"}),
+            json!({"branch": "topic", "force": variant == 0, "project": "demo"}),
         ),
         1 => (
             "build.finished",

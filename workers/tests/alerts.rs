@@ -386,7 +386,7 @@ impl Jobs for OneEvent {
     {
         let at = "2026-03-01T00:00:00Z";
         let effective_at = parse_rfc3339(at).and_then(|time| time.at).expect("a time");
-        let data = serde_json::json!({"branch": "main", "force": true});
+        let data = serde_json::json!({"branch": "topic", "force": true});
         let body =
             serde_json::json!({"id": "e1", "type": "git.push", "occurred_at": at, "data": data});
         let event = StoredEvent {
