@@ -4,7 +4,7 @@ use types::schema::Schemas;
 
 use super::evaluate::evaluate_events;
 use super::examples::Example;
-use super::rules::Rule;
+use super::rules::{Rule, RuleCondition};
 use super::windows::{TouchedBy, TouchedDays};
 
 /// What is wrong with the rule according to its own examples; empty if nothing is. A rule needs an example of either
@@ -22,7 +22,7 @@ pub fn check_examples(rule: &Rule, schemas: &Schemas) -> Vec<String> {
     let types = rule
         .when
         .iter()
-        .flat_map(|when| when.of.iter().chain(&when.broken_by))
+        .flat_map(RuleCondition::filters)
         .flat_map(|of| &of.types);
     let is_unknown = |kind: &&String| !schemas.types().any(|(known, _)| known == kind.as_str());
     problems.extend(
@@ -60,7 +60,10 @@ fn run(rule: &Rule, schemas: &Schemas, example: &Example) -> Result<(), String> 
     if let Some((_, error)) = found.failed.first() {
         return Err(error.to_string());
     }
-    let fires = found.windows.iter().any(|window| window.finding.is_some());
+    let fires = found
+        .windows
+        .iter()
+        .any(|window| !window.findings.is_empty());
     match (example.fires, fires) {
         (true, false) => Err("the rule must fire, and does not".to_owned()),
         (false, true) => Err("the rule must not fire, and does".to_owned()),

@@ -7,12 +7,14 @@ use store::{
 };
 use types::time::{Micros, utc_hour};
 
+use super::episodes::{Episode, episodes};
 use super::finding::{FindingWindow, finding};
 pub use super::hour_rules::ENGINE_VERSION;
-use super::hour_rules::{HourRules, RuleDay, RuleSet, append_days, isolated};
+use super::hour_rules::{HourRules, RuleDay, RuleSet, append_days, isolated, minute_of};
+use super::local_day::LocalDay;
 use super::measure::Measured;
 use super::rules::Rule;
-use super::windows::{LocalDay, TouchedBy, TouchedDays, look_back};
+use super::windows::{TouchedBy, TouchedDays, rule_look_back};
 use crate::hour_partials::{FoldedHour, HourReads, MisplacedEvent, generation, generations};
 use crate::normalize;
 
@@ -21,8 +23,8 @@ use crate::normalize;
 pub struct Evaluation {
     /// The hours that changed.
     pub partials: Vec<PartialRow>,
-    /// One for each rule and window that holds a touched day and moved since it was evaluated; a finding of `None`
-    /// retracts.
+    /// One for each rule and window that holds a touched day and moved since it was evaluated; what it does not find
+    /// again is retracted.
     pub windows: Vec<RuleWindow>,
     /// The rules that have no result, and why: to be logged and counted. The others are complete.
     pub failed: Vec<(String, RuleError)>,
@@ -81,7 +83,7 @@ pub fn plan(
                 rule: rule.id.clone(),
                 start: start.to_string(),
             };
-            let is_current = |at: &ComputedAt| at.is_current(generation, version(rule));
+            let is_current = |at: &ComputedAt| at.is_current(generation, version(set, rule));
             if !evaluated.get(&key).is_some_and(is_current) {
                 windows.entry(place).or_default().insert(start, generation);
                 needed.push(look_back);
@@ -123,6 +125,7 @@ pub fn evaluate(
         let rule = &set.rules[*place];
         let input = Input {
             developer,
+            set,
             rule,
             origins: touched.windows(rule),
             hours: &hours,
@@ -166,14 +169,10 @@ pub fn evaluate_events(
     evaluate(&set, developer, touched, plan, events, now)
 }
 
-/// The UTC hours that a window of the rule may read.
-fn rule_look_back(rule: &Rule, start: LocalDay) -> HourRange {
-    look_back(start, start.plus(rule.days_read() - 1))
-}
-
 /// One rule on the windows of one developer.
 struct Input<'a> {
     developer: &'a str,
+    set: &'a RuleSet,
     rule: &'a Rule,
     /// What each window is attributed to.
     origins: BTreeMap<LocalDay, &'a TouchedBy>,
@@ -190,10 +189,6 @@ struct EvaluatedWindows {
 
 impl Input<'_> {
     fn evaluate(&self, windows: &BTreeMap<LocalDay, i64>) -> EvaluatedWindows {
-        let mut days: Vec<RuleDay> = Vec::new();
-        for segment in self.hours.values().flat_map(|hour| &hour.segments) {
-            append_days(&mut days, segment.folded.days(self.rule));
-        }
         let mut evaluated = EvaluatedWindows {
             complete: Vec::new(),
             failed: None,
@@ -201,48 +196,92 @@ impl Input<'_> {
         for (start, generation) in windows {
             match self.failure(*start) {
                 Some(reason) => evaluated.failed = Some(reason.to_owned()),
-                None => evaluated
-                    .complete
-                    .extend(self.window(*start, *generation, &days)),
+                None => evaluated.complete.extend(self.window(*start, *generation)),
             }
         }
         evaluated
     }
 
-    /// Why the window has no result.
+    /// Why the window has no result: the rule has none, or the one that would stand for it.
     fn failure(&self, start: LocalDay) -> Option<&str> {
         let HourRange { first, last } = rule_look_back(self.rule, start);
         let hours = self.hours.range(first..=last);
         let mut segments = hours.flat_map(|(_, hour)| &hour.segments);
-        segments.find_map(|segment| segment.folded.failure(self.rule))
+        let needed = || {
+            [Some(self.rule), self.set.above(self.rule)]
+                .into_iter()
+                .flatten()
+        };
+        segments.find_map(|segment| needed().find_map(|rule| segment.folded.failure(rule)))
     }
 
-    /// `None` if no touched day is in the window.
-    fn window(&self, start: LocalDay, generation: i64, days: &[RuleDay]) -> Option<RuleWindow> {
-        let rule = self.rule;
-        let origin = self.origins.get(&start)?;
-        let end = start.plus(i32::from(rule.window_days) - 1);
+    /// What a rule measured on the days of the window, in the order of time, across days too: who travels west lives an
+    /// hour of one day after hours of the next.
+    fn days(&self, rule: &Rule, start: LocalDay) -> Vec<RuleDay> {
+        let HourRange { first, last } = rule_look_back(rule, start);
         let within: BTreeSet<String> = (0..i32::from(rule.window_days))
             .map(|later| start.plus(later).to_string())
             .collect();
-        // In the order of time, across days too: who travels west lives an hour of one day after hours of the next.
-        let mut measured = Measured::nothing(rule);
-        for day in days.iter().filter(|day| within.contains(&day.day)) {
-            measured.append(&day.measured);
+        let mut days = Vec::new();
+        let hours = self.hours.range(first..=last);
+        for segment in hours.flat_map(|(_, hour)| &hour.segments) {
+            for stretch in segment
+                .folded
+                .days(rule)
+                .chunk_by(|one, next| one.day == next.day)
+            {
+                if within.contains(&stretch[0].day) {
+                    append_days(rule, &mut days, stretch);
+                }
+            }
         }
-        let window = FindingWindow {
-            developer: self.developer,
-            start,
-            end,
+        days
+    }
+
+    /// The runs of minutes at which the rule fires on the window; of whole days, they are one.
+    fn episodes(&self, rule: &Rule, start: LocalDay) -> Vec<Episode> {
+        let days = self.days(rule, start);
+        match rule.window_minutes {
+            Some(length) => episodes(rule, length, &days),
+            None => Vec::from_iter(whole(rule, &days)),
+        }
+    }
+
+    /// `None` if no touched day is in the window.
+    fn window(&self, start: LocalDay, generation: i64) -> Option<RuleWindow> {
+        let rule = self.rule;
+        let origin = self.origins.get(&start)?;
+        let fires = |rule: &&Rule| !self.episodes(rule, start).is_empty();
+        let mut found = self.episodes(rule, start);
+        if !found.is_empty() && self.set.above(rule).as_ref().is_some_and(fires) {
+            found.clear();
+        }
+        let folded: Vec<&str> = match found.is_empty() {
+            true => Vec::new(),
+            false => self
+                .set
+                .below(rule)
+                .filter(fires)
+                .map(|below| below.id.as_str())
+                .collect(),
         };
-        let firing = measured.firing(rule);
+        let findings = found.iter().map(|episode| {
+            let window = FindingWindow {
+                developer: self.developer,
+                start,
+                end: start.plus(i32::from(rule.window_days) - 1),
+                minute: rule.window_minutes.map(|_| episode.minute),
+                folded: &folded,
+            };
+            finding(rule, &window, &episode.firing, origin, self.now)
+        });
         Some(RuleWindow {
             developer: self.developer.to_owned(),
             rule: rule.id.clone(),
             window_start: start.to_string(),
             generation,
-            version: version(rule),
-            finding: firing.map(|firing| finding(rule, &window, &firing, origin, self.now)),
+            version: version(self.set, rule),
+            findings: findings.collect(),
             batch: origin.batch,
             correlation_id: origin.correlation_id.clone(),
             replay_id: origin.replay_id.clone(),
@@ -250,11 +289,23 @@ impl Input<'_> {
     }
 }
 
-/// The version of all that a finding depends on besides the events: rule, conditions and normalizer. The sum rises when
-/// one of the three does, and none of them ever falls.
-fn version(rule: &Rule) -> i32 {
-    rule.version
-        .saturating_add(ENGINE_VERSION + normalize::VERSION)
+/// Why the rule fires on whole days, if it does: they are one episode.
+fn whole(rule: &Rule, days: &[RuleDay]) -> Option<Episode> {
+    let mut measured = Measured::nothing(rule);
+    for day in days {
+        measured.append(rule, &day.measured);
+    }
+    let firing = measured.firing(rule)?;
+    let minute = minute_of(firing.first.first()?.at);
+    Some(Episode { minute, firing })
+}
+
+/// The version of all that a finding depends on besides the events: the rule and those it is folded with, conditions
+/// and normalizer. The sum rises when one of them does, and none of them ever falls.
+fn version(set: &RuleSet, rule: &Rule) -> i32 {
+    let folded = set.above(rule).into_iter().chain(set.below(rule));
+    let rules: i32 = folded.map(|other| other.version).sum();
+    (rule.version + rules).saturating_add(ENGINE_VERSION + normalize::VERSION)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use types::time::{Micros, OffsetTime, SECOND, local_day, parse_rfc3339, rfc3339}
 
 /// Most events that one line of an example may expand to.
 const MAX_TIMES: u32 = 10_000;
-/// The schema version that examples are written for.
+/// The schema version that examples are written for, unless they say another one.
 const VERSION: &str = "1.0";
 
 /// Events, and whether the rule fires on a window of theirs.
@@ -39,12 +39,19 @@ pub struct ExampleEvent {
     /// The event's data.
     #[serde(default)]
     pub data: Map<String, Value>,
+    /// The version of its schema.
+    #[serde(default = "first_version")]
+    pub schema_version: String,
     /// How many of them.
     #[serde(default = "once")]
     pub times: u32,
     /// How far apart they are.
     #[serde(default, deserialize_with = "time_span")]
     pub every: Duration,
+}
+
+fn first_version() -> String {
+    VERSION.to_owned()
 }
 
 fn once() -> u32 {
@@ -100,10 +107,10 @@ impl ExampleEvent {
             let id = format!("example-{ordinal:05}");
             let occurred_at = written_like(effective_at, written);
             let body = json!({
-                "id": id, "type": self.kind, "occurred_at": occurred_at, "schema_version": VERSION,
+                "id": id, "type": self.kind, "occurred_at": occurred_at, "schema_version": self.schema_version,
                 "data": self.data,
             });
-            match schemas.find(&self.kind, VERSION) {
+            match schemas.find(&self.kind, &self.schema_version) {
                 SchemaLookup::Known(schema) => schema.check(&(&body).into()).map_err(|misfit| {
                     format!(
                         "the event {} fits no schema: {} {}",
@@ -112,8 +119,8 @@ impl ExampleEvent {
                 })?,
                 _ => {
                     return Err(format!(
-                        "no schema {VERSION} has the event type {:?}",
-                        self.kind
+                        "no schema {} has the event type {:?}",
+                        self.schema_version, self.kind
                     ));
                 }
             }
@@ -121,7 +128,7 @@ impl ExampleEvent {
                 at: BatchRef { src: 1, seq: 1 }.event(ordinal),
                 id,
                 kind: self.kind.clone(),
-                schema_version: VERSION.to_owned(),
+                schema_version: self.schema_version.clone(),
                 effective_at,
                 local_day: local_day(effective_at, None, written.offset),
                 body: body.to_string().into_bytes(),

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::local_day::{LocalDay, Weekday};
 use crate::normalize::{LazyRecord, Record};
 
 /// Which events are meant. Everything that it names must hold.
@@ -20,6 +22,9 @@ pub struct EventFilter {
     /// The part of the local day, if it matters. An event whose local time is not known matches none.
     #[serde(default)]
     pub local_time: Option<LocalTimes>,
+    /// The weekdays, if they matter: of the event's own local day, `saturday`.
+    #[serde(default)]
+    pub weekdays: Vec<Weekday>,
 }
 
 impl EventFilter {
@@ -31,10 +36,16 @@ impl EventFilter {
             && self
                 .local_time
                 .is_none_or(|times| event.clock().is_known && times.holds(event.minute_of_day()))
+            && (self.weekdays.is_empty() || self.is_on_weekday(event))
             && self
                 .data
                 .iter()
                 .all(|(name, test)| field(event.record(), name, |value| test.holds(value)))
+    }
+
+    fn is_on_weekday(&self, event: &LazyRecord<'_>) -> bool {
+        let day = event.local_day_before(0).parse::<LocalDay>();
+        day.is_ok_and(|day| self.weekdays.contains(&day.weekday()))
     }
 
     /// Whether one of the filters matches.
@@ -44,22 +55,45 @@ impl EventFilter {
     }
 }
 
+/// The number that a field holds; `None` if it is missing or no whole number from 0.
+pub fn number(record: &Record, name: &str) -> Option<u64> {
+    let mut number = None;
+    field(record, name, |value| {
+        number = value.as_u64();
+        true
+    });
+    number
+}
+
+/// Gives the text of a field, of a list each text.
+pub fn each_text(record: &Record, name: &str, mut take: impl FnMut(&str)) {
+    field(record, name, |value| {
+        match value {
+            Value::String(text) => take(text),
+            Value::Array(values) => values.iter().filter_map(Value::as_str).for_each(&mut take),
+            Value::Null => {}
+            other => take(&other.to_string()),
+        }
+        true
+    });
+}
+
 /// Fields of the record by their names; all else is the type's data.
-fn field(record: &Record, name: &str, holds: impl Fn(&Value) -> bool) -> bool {
-    let text = |text: &Option<String>| {
+fn field(record: &Record, name: &str, mut holds: impl FnMut(&Value) -> bool) -> bool {
+    let mut text = |text: &Option<String>| {
         text.as_ref()
             .is_some_and(|text| holds(&Value::from(text.as_str())))
     };
     match name {
         "category" => text(&record.category),
-        "duration_ms" => (record.duration_ms).is_some_and(|duration| holds(&duration.into())),
         "editor" => text(&record.editor),
         "entity_type" => text(&record.entity_type),
-        "secrets" => holds(&record.secrets.into()),
         "tool" => text(&record.tool),
         "project" => text(&record.project),
         "language" => text(&record.language),
         "path" => text(&record.path),
+        "duration_ms" => (record.duration_ms).is_some_and(|duration| holds(&duration.into())),
+        "secrets" => holds(&record.secrets.into()),
         _ => record.data.get(name).is_some_and(holds),
     }
 }
@@ -77,6 +111,18 @@ pub enum FieldTest {
         /// The upper bound.
         at_most: Option<i64>,
     },
+    /// A text that this pattern is found in.
+    Matches(TextPattern),
+}
+
+/// A regular expression, in the syntax of the crate `regex`. Its time is linear in the text's length.
+#[derive(Debug, Clone)]
+pub struct TextPattern(Regex);
+
+impl PartialEq for TextPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
 }
 
 impl FieldTest {
@@ -87,12 +133,17 @@ impl FieldTest {
                 at_least.is_none_or(|bound| number >= bound)
                     && at_most.is_none_or(|bound| number <= bound)
             }),
+            Self::Matches(TextPattern(pattern)) => {
+                value.as_str().is_some_and(|text| pattern.is_match(text))
+            }
         }
     }
 }
 
 const TEST: &str = "a field is compared with a value (true, 3, \"failed\"), with a list of values, or with \
-                    { at_least = N, at_most = N }";
+                    { at_least = N, at_most = N }, or with { matches = 'a regular expression' }";
+/// Most memory that a compiled pattern may take, in bytes.
+const MAX_PATTERN: usize = 1 << 20;
 
 impl TryFrom<toml::Value> for FieldTest {
     type Error = String;
@@ -102,6 +153,15 @@ impl TryFrom<toml::Value> for FieldTest {
             toml::Value::Array(values) if !values.is_empty() => Ok(Self::OneOf(
                 values.into_iter().map(scalar).collect::<Result<_, _>>()?,
             )),
+            toml::Value::Table(table) if table.contains_key("matches") => match &table["matches"] {
+                toml::Value::String(pattern) if table.len() == 1 => {
+                    let pattern = RegexBuilder::new(pattern).size_limit(MAX_PATTERN).build();
+                    pattern
+                        .map(|pattern| Self::Matches(TextPattern(pattern)))
+                        .map_err(|error| error.to_string())
+                }
+                _ => Err(TEST.to_owned()),
+            },
             toml::Value::Table(table) => {
                 let mut bounds = [None, None];
                 for (key, value) in &table {

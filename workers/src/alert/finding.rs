@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use store::Finding;
 use types::severity::Severity;
-use types::time::{Micros, micros};
+use types::time::{Micros, micros, rfc3339};
 
-use super::measure::{Firing, Hit};
-use super::rules::Rule;
-use super::windows::{LocalDay, TouchedBy};
+use super::local_day::LocalDay;
+use super::measure::{Firing, Hit, MINUTE};
+use super::rules::{Category, Rule, VALUE};
+use super::windows::TouchedBy;
 use crate::normalize::local_time;
 
 /// The alert as the developer gets it. No wall clock goes in.
@@ -20,9 +21,14 @@ struct Body<'a> {
     rule_version: i32,
     title: &'a str,
     severity: Severity,
+    category: Category,
     why: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
     actions: &'a [String],
     window: Window,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    folded: &'a [&'a str],
     evidence: Evidence<'a>,
 }
 
@@ -30,12 +36,18 @@ struct Body<'a> {
 struct Window {
     start: String,
     end: String,
+    /// Of a rule that looks at minutes: local time of the first minute at which it fires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_minute: Option<String>,
 }
 
 #[derive(Serialize)]
 struct Evidence<'a> {
     /// What was measured, by the conditions' names.
     measured: &'a BTreeMap<String, u64>,
+    /// What repeated, by the conditions' names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    repeated: &'a BTreeMap<String, String>,
     /// How many events made it fire.
     events: u64,
     /// Local time of the first and the last of them.
@@ -45,12 +57,12 @@ struct Evidence<'a> {
     event_ids: Vec<&'a str>,
 }
 
-/// The id of an alert: the same whenever and wherever it is found. 32 hex digits of BLAKE3 over
-/// developer, rule and the window's first day, each length-prefixed.
+/// The id of an alert: the same whenever and wherever it is found. 32 hex digits of BLAKE3 over developer, rule and the
+/// window's start, each length-prefixed: its first day, or the first minute at which it fires, in UTC.
 #[must_use]
-pub fn alert_id(developer: &str, rule: &str, window_start: LocalDay) -> String {
+pub fn alert_id(developer: &str, rule: &str, window_start: &str) -> String {
     let mut hasher = blake3::Hasher::new();
-    for field in [developer, rule, &window_start.to_string()] {
+    for field in [developer, rule, window_start] {
         hasher.update(&(field.len() as u64).to_le_bytes());
         hasher.update(field.as_bytes());
     }
@@ -62,6 +74,10 @@ pub struct FindingWindow<'a> {
     pub developer: &'a str,
     pub start: LocalDay,
     pub end: LocalDay,
+    /// Of a rule that looks at minutes: the first at which it fires, since 1970.
+    pub minute: Option<i64>,
+    /// The rules that fire on it as well, and whose alerts this one stands for.
+    pub folded: &'a [&'a str],
 }
 
 /// The alert of `rule` on this window: what `firing` measured becomes its evidence.
@@ -76,30 +92,48 @@ pub fn finding(
         developer,
         start,
         end,
+        minute,
+        folded,
     } = *window;
-    let alert_id = alert_id(developer, &rule.id, start);
-    let days = [("start", start.to_string()), ("end", end.to_string())];
-    let measured = firing
-        .measured
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.to_string()));
-    let title = rule.title_with(days.into_iter().chain(measured));
+    let minute = minute.map(|minute| minute.saturating_mul(MINUTE));
+    let alert_id = match minute {
+        Some(minute) => alert_id(developer, &rule.id, &rfc3339(minute)),
+        None => alert_id(developer, &rule.id, &start.to_string()),
+    };
+    let first = firing.first.first().unwrap_or(&firing.last);
+    let times = [
+        ("start".to_owned(), start.to_string()),
+        ("end".to_owned(), end.to_string()),
+        ("time".to_owned(), clock_time(first)),
+    ];
+    let measured = rule.when.iter().filter_map(|when| {
+        let value = firing.measured.get(&when.name)?;
+        Some((when.name.clone(), when.shown(*value)))
+    });
+    let repeated =
+        (firing.repeated.iter()).map(|(name, value)| (format!("{name}{VALUE}"), value.clone()));
+    let title = rule.title_with(times.into_iter().chain(measured).chain(repeated));
     let body = Body {
         alert_id: &alert_id,
         rule: &rule.id,
         rule_version: rule.version,
         title: &title,
         severity: rule.severity,
+        category: rule.category,
         why: &rule.why,
+        source: rule.source.as_deref(),
         actions: &rule.actions,
         window: Window {
             start: start.to_string(),
             end: end.to_string(),
+            first_minute: minute.map(|minute| local_time(minute, first.offset)),
         },
+        folded,
         evidence: Evidence {
             measured: &firing.measured,
+            repeated: &firing.repeated,
             events: firing.events,
-            first: time_of(firing.first.first().unwrap_or(&firing.last)),
+            first: time_of(first),
             last: time_of(&firing.last),
             event_ids: firing
                 .first
@@ -117,6 +151,12 @@ pub fn finding(
         push,
         alert_id,
     }
+}
+
+/// The local time of day, `HH:MM`.
+fn clock_time(hit: &Hit) -> String {
+    let time = time_of(hit);
+    time.get(11..16).unwrap_or_default().to_owned()
 }
 
 fn time_of(hit: &Hit) -> String {
@@ -153,6 +193,7 @@ mod tests {
         };
         let firing = Firing {
             measured: [("beats".to_owned(), 7)].into(),
+            repeated: BTreeMap::new(),
             events: 7,
             first: (0..5).map(hit).collect(),
             last: hit(6),
@@ -162,18 +203,19 @@ mod tests {
             developer: "ada",
             start: day,
             end: day,
+            minute: None,
+            folded: &[],
         };
         finding(&rule_of_days(1), &window, &firing, &origin, now)
     }
 
     #[test]
     fn the_id_depends_on_developer_rule_and_window() {
-        let day = |text: &str| text.parse::<LocalDay>().unwrap();
-        let id = alert_id("ada", "force-push", day("2026-03-03"));
+        let id = alert_id("ada", "force-push", "2026-03-03");
         // Pinned: any other value would be a new identity for every alert there is.
         assert_eq!(id, "0deec8b0f1cb23fca4efc7a8e4947fcf");
-        assert_ne!(id, alert_id("adaf", "orce-push", day("2026-03-03")));
-        assert_ne!(id, alert_id("ada", "force-push", day("2026-03-04")));
+        assert_ne!(id, alert_id("adaf", "orce-push", "2026-03-03"));
+        assert_ne!(id, alert_id("ada", "force-push", "2026-03-04"));
     }
 
     #[test]

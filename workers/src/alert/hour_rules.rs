@@ -7,14 +7,15 @@ use runtime::panic_text;
 use serde::{Deserialize, Serialize};
 use store::StoredEvent;
 use types::job::JobKind;
+use types::time::Micros;
 
-use super::measure::{Measured, MetConditions};
-use super::rules::Rule;
+use super::measure::{MINUTE, Measured, MetConditions};
+use super::rules::{Rule, RuleCondition};
 use crate::hour_partials::{Maker, SEGMENT};
 use crate::normalize::{self, LazyRecord};
 
 /// Rises with every change of what conditions measure or findings say.
-pub const ENGINE_VERSION: i32 = 3;
+pub const ENGINE_VERSION: i32 = 4;
 
 /// What the rules measured, by rule; rules that nothing happened to are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,14 +35,19 @@ pub struct HourRules {
 pub struct RuleDay {
     /// The day, `YYYY-MM-DD`, as the rule counts them.
     pub day: String,
+    /// Of a rule that looks at minutes: the minute since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minute: Option<i64>,
     pub measured: Measured,
 }
 
 /// Appends the days that follow.
-pub fn append_days(here: &mut Vec<RuleDay>, next: &[RuleDay]) {
+pub fn append_days(rule: &Rule, here: &mut Vec<RuleDay>, next: &[RuleDay]) {
     for there in next {
         match here.last_mut() {
-            Some(last) if last.day == there.day => last.measured.append(&there.measured),
+            Some(last) if (&last.day, last.minute) == (&there.day, there.minute) => {
+                last.measured.append(rule, &there.measured);
+            }
             _ => here.push(there.clone()),
         }
     }
@@ -65,15 +71,24 @@ impl HourRules {
             return;
         };
         let day = event.local_day_before(rule.day_begins.after_midnight());
+        let minute = rule.window_minutes.map(|_| minute_of(event.at()));
         let days = self.rules.entry(rule.id.clone()).or_default();
-        if days.last().is_none_or(|last| last.day != day) {
-            let measured = Measured::nothing(rule);
-            days.push(RuleDay { day, measured });
+        if (days.last()).is_none_or(|last| (&last.day, last.minute) != (&day, minute)) {
+            days.push(RuleDay {
+                day,
+                minute,
+                measured: Measured::nothing(rule),
+            });
         }
-        if let Some(last) = days.last_mut() {
-            last.measured.add(rule, event, &met);
+        if let Some(RuleDay { day, measured, .. }) = days.last_mut() {
+            measured.add(rule, event, day, &met);
         }
     }
+}
+
+/// The minute since 1970.
+pub fn minute_of(at: Micros) -> i64 {
+    at.div_euclid(MINUTE)
 }
 
 /// Rules, and what is the same for every developer that they are evaluated for.
@@ -86,6 +101,21 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
+    /// The rule whose alert stands for this one's where both fire; `None` if there is none, or its windows are others.
+    #[must_use]
+    pub fn above(&self, rule: &Rule) -> Option<&Rule> {
+        let id = rule.folded_under.as_ref()?;
+        let above = self.rules.iter().find(|above| above.id == *id)?;
+        above.has_windows_of(rule).then_some(above)
+    }
+
+    /// The rules whose alerts this one's stands for.
+    pub fn below<'a>(&'a self, rule: &'a Rule) -> impl Iterator<Item = &'a Rule> {
+        let is_below =
+            move |below: &&Rule| self.above(below).is_some_and(|above| above.id == rule.id);
+        self.rules.iter().filter(is_below)
+    }
+
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
         let mut by_type: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -129,10 +159,20 @@ pub fn isolated<T>(work: impl FnOnce() -> T) -> Result<T, String> {
 fn maker(rules: &[Rule]) -> Maker {
     let mut hasher = blake3::Hasher::new();
     for rule in rules {
-        // Titles and texts may change: they are not in the partials.
+        // Titles, texts and thresholds may change: they are not in the partials.
+        let conditions: Vec<RuleCondition> = (rule.when.iter())
+            .map(|when| RuleCondition {
+                at_least: when.at_least.map(|_| 0),
+                at_most: None,
+                ..when.clone()
+            })
+            .collect();
         let parts = format!(
-            "{:?} {:?} {:?} {:?}\n",
-            rule.id, rule.version, rule.day_begins, rule.when
+            "{:?} {:?} {:?} {:?} {conditions:?}\n",
+            rule.id,
+            rule.version,
+            rule.day_begins,
+            rule.window_minutes.is_some(),
         );
         hasher.update(parts.as_bytes());
     }

@@ -5,11 +5,13 @@
 //! `outbox` publishes findings to the stream ALERTS, and `role` ties it to jobs.
 
 mod check_examples;
+mod episodes;
 mod evaluate;
 mod examples;
 mod filter;
 mod finding;
 mod hour_rules;
+mod local_day;
 mod measure;
 mod outbox;
 mod role;
@@ -24,9 +26,10 @@ pub use examples::{Example, ExampleEvent};
 pub use filter::{EventFilter, FieldTest, LocalTimes};
 pub use finding::alert_id;
 pub use hour_rules::{HourRules, RuleDay, RuleSet};
+pub use local_day::{InvalidLocalDay, LocalDay, Weekday};
 pub use measure::{Firing, Hit, Measured, MetConditions};
 pub use outbox::AlertsToPublish;
 pub use role::{AlertWork, EvaluateWork};
-pub use rules::{BadRule, DayBegins, Measure, Rule, RuleCondition, builtin, files};
+pub use rules::{BadRule, Category, DayBegins, Measure, Rule, RuleCondition, builtin, files};
 pub use types::severity::Severity;
-pub use windows::{InvalidLocalDay, LocalDay, TouchedBy, TouchedDays, ranges};
+pub use windows::{TouchedBy, TouchedDays, ranges};

@@ -5,12 +5,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use types::severity::Severity;
 use types::time::{Micros, SECOND};
 
 use super::examples::{Example, time_span};
 use super::filter::{EventFilter, minute_of};
+use super::local_day::{LocalDay, Weekday};
 
 macro_rules! embedded {
     ($($id:literal),+ $(,)?) => {
@@ -18,10 +19,44 @@ macro_rules! embedded {
     };
 }
 /// Each rule file, embedded: the name without `.toml`, and the text. A test finds the files not named here.
-const FILES: &[(&str, &str)] = embedded!["failing-builds", "force-push", "late-night-work"];
+const FILES: &[(&str, &str)] = embedded![
+    "ai-without-tests",
+    "branch-hopping",
+    "build-error-loop",
+    "commits-without-tests",
+    "destructive-command",
+    "edits-without-tests",
+    "failing-builds",
+    "failing-command",
+    "flaky-tests",
+    "force-push-main",
+    "force-push",
+    "large-commit",
+    "late-night-work",
+    "long-day",
+    "long-debugging",
+    "no-break",
+    "no-day-off",
+    "no-lunch",
+    "project-thrash",
+    "rejected-suggestions",
+    "repeated-late-nights",
+    "rising-errors",
+    "same-test-failing",
+    "secret-in-command",
+    "short-rest",
+    "slow-build",
+    "uncommitted-work",
+    "undo-churn",
+    "unpushed-work",
+    "waiting-for-builds",
+    "weekend-work",
+];
 
 /// Longest window, in days: a job reads every hour that a window over a touched day may reach.
 const MAX_WINDOW_DAYS: u16 = 31;
+/// Longest window of minutes: half a day.
+const MAX_WINDOW_MINUTES: u16 = 12 * 60;
 
 /// A rule, as its file has it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -33,15 +68,33 @@ pub struct Rule {
     pub version: i32,
     /// How bad it is.
     pub severity: Severity,
+    /// What it is about.
+    pub category: Category,
     /// A sentence for the developer; `{start}`, `{end}` (days) and `{name}` of a condition are filled in.
     pub title: String,
     /// Why it matters.
     pub why: String,
+    /// Where that is known from: a link or a title.
+    #[serde(default)]
+    pub source: Option<String>,
     /// What can be done, the best first.
     pub actions: Vec<String>,
+    /// When it does not fire, though one might think so.
+    #[serde(default)]
+    pub silent: Vec<String>,
+    /// A rule of the same windows whose alert stands for this one's, where both fire: they have one cause.
+    #[serde(default)]
+    pub folded_under: Option<String>,
     /// How many local days it looks at together.
     #[serde(default = "one_day")]
     pub window_days: u16,
+    /// Of a rule that looks at minutes: how many of its day together. Each run of minutes at which it fires is an
+    /// alert.
+    #[serde(default)]
+    pub window_minutes: Option<u16>,
+    /// The weekday that its windows begin on, if not any.
+    #[serde(default)]
+    pub window_begins: Option<Weekday>,
     /// The local time at which its days begin, if not midnight: from noon on, a night is one day, evening to morning.
     #[serde(default)]
     pub day_begins: DayBegins,
@@ -52,6 +105,30 @@ pub struct Rule {
     pub when: Vec<RuleCondition>,
     /// Events that must make it fire, and events that must not.
     pub examples: Vec<Example>,
+}
+
+/// What a rule is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Category {
+    /// The developer's own well-being: shown to nobody else.
+    Health,
+    Productivity,
+    Quality,
+    Security,
+}
+
+impl Category {
+    /// As a rule file names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Health => "health",
+            Self::Productivity => "productivity",
+            Self::Quality => "quality",
+            Self::Security => "security",
+        }
+    }
 }
 
 /// The local time at which a rule's days begin, `HH:MM`. What comes before it belongs to the day before.
@@ -100,9 +177,21 @@ pub struct RuleCondition {
     /// Of a streak: the events that end it.
     #[serde(default)]
     pub broken_by: Vec<EventFilter>,
-    /// Of distinct slots: their length, in minutes.
+    /// Of a streak: the longest time between two of its events, in minutes.
+    #[serde(default)]
+    pub pause_minutes: Option<u32>,
+    /// Of a percentage: the events that it is of, besides those that are meant.
+    #[serde(default)]
+    pub among: Vec<EventFilter>,
+    /// The field of the record whose values are measured.
+    #[serde(default)]
+    pub field: Option<String>,
+    /// Of slots and days: the length of a slot, in minutes.
     #[serde(default)]
     pub slot_minutes: Option<u32>,
+    /// Of days: how many slots with an event make a day count.
+    #[serde(default)]
+    pub slots_a_day: Option<u32>,
     /// The lower bound, included.
     #[serde(default)]
     pub at_least: Option<u64>,
@@ -110,6 +199,9 @@ pub struct RuleCondition {
     #[serde(default)]
     pub at_most: Option<u64>,
 }
+
+/// What stands behind the name of a condition in a title for the value that repeated.
+pub const VALUE: &str = ".value";
 
 impl RuleCondition {
     /// The length of a slot in minutes, if the file gives none.
@@ -122,10 +214,75 @@ impl RuleCondition {
 pub enum Measure {
     /// The number of events.
     Count,
-    /// The length of the longest run of events that nothing in `broken_by` interrupts.
-    Streak,
+    /// The sum of a field.
+    Sum,
+    /// The largest value of a field.
+    Largest,
+    /// How many of a hundred events, rounded down.
+    Percent,
+    /// The number of different values of a field; at most 256 are told apart.
+    Distinct,
+    /// How often the most frequent value of a field came.
+    Repeats,
+    /// How often a field became another one from event to event.
+    Changes,
+    /// By how much the last value of a field is more than the first.
+    Increase,
     /// The number of slots of time with an event.
     DistinctSlots,
+    /// The number of local days with an event in so many slots.
+    Days,
+    /// Minutes from the first event to the last.
+    SpanMinutes,
+    /// Minutes of the longest pause between two events.
+    PauseMinutes,
+    /// The number of events of the longest run that nothing interrupts.
+    Streak,
+    /// The sum of a field in the run where it is largest.
+    StreakSum,
+    /// Minutes from the first to the last event of the run that took longest.
+    StreakMinutes,
+    /// The number of events since the last interruption.
+    Unbroken,
+    /// The sum of a field since the last interruption.
+    UnbrokenSum,
+    /// Minutes of events since the last interruption.
+    UnbrokenMinutes,
+}
+
+/// What a measure needs besides the events that are meant.
+impl Measure {
+    /// Whether it is of runs, which something must interrupt.
+    #[must_use]
+    pub fn is_streak(self) -> bool {
+        use Measure as M;
+        matches!(
+            self,
+            M::Streak
+                | M::StreakSum
+                | M::StreakMinutes
+                | M::Unbroken
+                | M::UnbrokenSum
+                | M::UnbrokenMinutes
+        )
+    }
+
+    /// Whether it measures a field.
+    #[must_use]
+    pub fn has_field(self) -> bool {
+        use Measure as M;
+        matches!(
+            self,
+            M::Sum
+                | M::Largest
+                | M::Distinct
+                | M::Repeats
+                | M::Changes
+                | M::Increase
+                | M::StreakSum
+                | M::UnbrokenSum
+        )
+    }
 }
 
 /// A rule file that cannot be used.
@@ -191,6 +348,8 @@ impl Rule {
     fn problem(&self) -> Option<String> {
         let says = |wrong: bool, reason: &str| wrong.then(|| reason.to_owned());
         let window = !(1..=MAX_WINDOW_DAYS).contains(&self.window_days);
+        let minutes = (self.window_minutes)
+            .is_some_and(|minutes| !(1..=MAX_WINDOW_MINUTES).contains(&minutes));
         says(
             !is_name(&self.id, '-'),
             "its id must be of a-z, 0-9 and - and begin with a letter",
@@ -203,6 +362,14 @@ impl Rule {
                     self.window_days
                 )
             })
+        })
+        .or_else(|| minutes.then(|| format!("window_minutes must be 1 to {MAX_WINDOW_MINUTES}")))
+        .or_else(|| {
+            says(
+                self.window_minutes.is_some()
+                    && (self.window_days > 1 || self.window_begins.is_some()),
+                "window_minutes are of one day: leave out window_days and window_begins",
+            )
         })
         .or_else(|| {
             says(
@@ -234,7 +401,7 @@ impl Rule {
         })
         .or_else(|| {
             let needed =
-                |when: &&RuleCondition| when.measure == Measure::Streak && when.at_least.is_some();
+                |when: &&RuleCondition| when.measure.is_streak() && when.at_least.is_some();
             // The events of two runs that overlap could not be counted once without reading them all again.
             says(
                 self.when.iter().filter(needed).count() > 1,
@@ -244,18 +411,30 @@ impl Rule {
         .or_else(|| self.unknown_placeholder())
     }
 
+    /// Whether it has the same windows, of days.
+    #[must_use]
+    pub fn has_windows_of(&self, other: &Self) -> bool {
+        let windows = |rule: &Self| (rule.window_days, rule.window_begins, rule.day_begins);
+        windows(self) == windows(other)
+            && self.window_minutes.is_none()
+            && other.window_minutes.is_none()
+    }
+
     /// How many local days a window reads: one more than it has if its days do not begin at midnight.
     pub fn days_read(&self) -> i32 {
         i32::from(self.window_days) + self.day_begins.days_beyond()
     }
 
+    /// Whether one of its windows may begin on this day.
+    pub fn may_begin(&self, day: LocalDay) -> bool {
+        self.window_begins
+            .is_none_or(|begins| day.weekday() == begins)
+    }
+
     /// The types of event that it looks at, each once.
     #[must_use]
     pub fn types(&self) -> BTreeSet<&str> {
-        let filters = self
-            .when
-            .iter()
-            .flat_map(|when| when.of.iter().chain(&when.broken_by));
+        let filters = self.when.iter().flat_map(RuleCondition::filters);
         filters
             .flat_map(|filter| &filter.types)
             .map(String::as_str)
@@ -264,20 +443,24 @@ impl Rule {
 
     fn unknown_placeholder(&self) -> Option<String> {
         let known = |name: &str| {
-            ["start", "end"].contains(&name) || self.when.iter().any(|when| when.name == name)
+            let of = |when: &RuleCondition| match name.strip_suffix(VALUE) {
+                Some(name) => when.measure == Measure::Repeats && when.name == name,
+                None => when.name == name,
+            };
+            ["start", "end", "time"].contains(&name) || self.when.iter().any(of)
         };
         let unknown = |part: &&str| !part.split_once('}').is_some_and(|(name, _)| known(name));
         let part = self.title.split('{').skip(1).find(unknown)?;
         let name = part.split('}').next().unwrap_or_default();
         Some(format!(
-            "its title has {:?}: use {{start}}, {{end}} or the {{name}} of a [[when]]",
+            "its title has {:?}: use {{start}}, {{end}}, {{time}} or the {{name}} of a [[when]]",
             format!("{{{name}")
         ))
     }
 
     /// The title with its placeholders filled in; `values` gives each name's text.
-    pub fn title_with<'a>(&self, values: impl IntoIterator<Item = (&'a str, String)>) -> String {
-        let fill = |title: String, (name, value): (&str, String)| {
+    pub fn title_with(&self, values: impl IntoIterator<Item = (String, String)>) -> String {
+        let fill = |title: String, (name, value): (String, String)| {
             title.replace(&format!("{{{name}}}"), &value)
         };
         values.into_iter().fold(self.title.clone(), fill)
@@ -285,27 +468,51 @@ impl Rule {
 }
 
 impl RuleCondition {
+    /// What was measured, as a title says it: times in hours and minutes.
+    pub fn shown(&self, value: u64) -> String {
+        use Measure as M;
+        let minutes = match self.measure {
+            M::SpanMinutes | M::PauseMinutes | M::StreakMinutes | M::UnbrokenMinutes => value,
+            M::Sum | M::Largest if self.field.as_deref() == Some("duration_ms") => value / 60_000,
+            _ => return value.to_string(),
+        };
+        match (minutes / 60, minutes % 60) {
+            (0, minutes) => format!("{minutes} min"),
+            (hours, 0) => format!("{hours} h"),
+            (hours, minutes) => format!("{hours} h {minutes} min"),
+        }
+    }
+
+    /// The filters of all events that mean something to it.
+    pub fn filters(&self) -> impl Iterator<Item = &EventFilter> {
+        (self.of.iter()).chain(&self.broken_by).chain(&self.among)
+    }
+
     fn problem(&self) -> Option<String> {
-        let is_streak = self.measure == Measure::Streak;
-        let is_slots = self.measure == Measure::DistinctSlots;
-        let reason = if !is_name(&self.name, '_') || ["start", "end"].contains(&self.name.as_str())
+        let measure = self.measure;
+        let has_slots = matches!(measure, Measure::DistinctSlots | Measure::Days);
+        let is_interrupted = !self.broken_by.is_empty() || self.pause_minutes.is_some();
+        let minutes =
+            |given: Option<u32>| given.is_some_and(|length| !(1..=24 * 60).contains(&length));
+        let reason = if !is_name(&self.name, '_')
+            || ["start", "end", "time"].contains(&self.name.as_str())
         {
-            "its name must be of a-z, 0-9 and _, begin with a letter, and be neither start nor end"
-        } else if self.of.is_empty()
-            || self
-                .of
-                .iter()
-                .chain(&self.broken_by)
-                .any(|one| one.types.is_empty())
-        {
+            "its name must be of a-z, 0-9 and _, begin with a letter, and be neither start nor end nor time"
+        } else if self.of.is_empty() || self.filters().any(|one| one.types.is_empty()) {
             "`of` must name events, and every filter must name types"
-        } else if is_streak == self.broken_by.is_empty() {
-            "a streak, and nothing else, needs broken_by"
-        } else if self
-            .slot_minutes
-            .is_some_and(|length| !is_slots || !(1..=24 * 60).contains(&length))
+        } else if measure.is_streak() != is_interrupted {
+            "a streak, and nothing else, needs broken_by, pause_minutes or both"
+        } else if (measure == Measure::Percent) == self.among.is_empty() {
+            "a percentage, and nothing else, needs `among`"
+        } else if measure.has_field() != self.field.is_some() {
+            "a measure of values, and no other, needs `field`"
+        } else if self.slot_minutes.is_some() && !has_slots
+            || minutes(self.slot_minutes)
+            || minutes(self.pause_minutes)
         {
-            "slot_minutes is for distinct-slots only, from 1 to 1440"
+            "slot_minutes is for distinct-slots and days only, and each number of minutes is 1 to 1440"
+        } else if (self.slots_a_day).is_some_and(|slots| measure != Measure::Days || slots == 0) {
+            "slots_a_day is for days only, and 1 or more"
         } else if self.at_least.is_none() && self.at_most.is_none() {
             "it needs at_least, at_most or both"
         } else if matches!((self.at_least, self.at_most), (Some(low), Some(high)) if low > high) {

@@ -1,67 +1,13 @@
 //! Which windows a job must evaluate, and which hours must be read for them.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
-use jiff::civil::Date;
-use jiff::{ToSpan as _, Unit};
 use store::HourRange;
 use types::id::BatchRef;
 use types::job::JobMessage;
-use types::time::{Micros, SECOND};
 
+use super::local_day::{InvalidLocalDay, LocalDay};
 use super::rules::Rule;
-
-const EPOCH: Date = Date::constant(1970, 1, 1);
-const HOURS: i64 = 24;
-
-/// A calendar day, in days since 1970-01-01.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LocalDay(i32);
-
-/// A text that is no day.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no local day: it must be YYYY-MM-DD of the years 1970 to 9998")]
-pub struct InvalidLocalDay(String);
-
-impl LocalDay {
-    /// The day this many days later, or earlier if negative.
-    #[must_use]
-    pub fn plus(self, days: i32) -> Self {
-        Self(self.0.saturating_add(days))
-    }
-
-    /// The UTC hours in which events of this local day may lie: every offset is shorter than 24 h.
-    #[must_use]
-    pub fn hours(self) -> HourRange {
-        look_back(self, self)
-    }
-
-    /// When the day ends, if local time is `offset` seconds ahead of UTC.
-    #[must_use]
-    pub fn end(self, offset: i32) -> Micros {
-        (i64::from(self.0) + 1) * HOURS * 3600 * SECOND - i64::from(offset) * SECOND
-    }
-}
-
-impl fmt::Display for LocalDay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", EPOCH.saturating_add(self.0.days()))
-    }
-}
-
-impl FromStr for LocalDay {
-    type Err = InvalidLocalDay;
-
-    fn from_str(text: &str) -> Result<Self, InvalidLocalDay> {
-        let bad = || InvalidLocalDay(text.to_owned());
-        let date: Date = text.parse().map_err(|_| bad())?;
-        let known = (1970..=9998).contains(&date.year()) && date.to_string() == text;
-        let days = known.then(|| EPOCH.until((Unit::Day, date)).ok()).flatten();
-        Ok(Self(days.ok_or_else(bad)?.get_days()))
-    }
-}
 
 /// The batch that a touched day is attributed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,9 +58,10 @@ impl TouchedDays {
     pub fn windows(&self, rule: &Rule) -> BTreeMap<LocalDay, &TouchedBy> {
         let mut windows: BTreeMap<LocalDay, &TouchedBy> = BTreeMap::new();
         for (day, origin) in &self.0 {
-            for back in 0..rule.days_read() {
+            let starts = (0..rule.days_read()).map(|back| day.plus(-back));
+            for start in starts.filter(|start| rule.may_begin(*start)) {
                 windows
-                    .entry(day.plus(-back))
+                    .entry(start)
                     .and_modify(|one| *one = one.preferred(origin))
                     .or_insert(origin);
             }
@@ -147,21 +94,21 @@ impl FromIterator<(LocalDay, TouchedBy)> for TouchedDays {
     }
 }
 
-/// The UTC hours to read for all rules: rising, each hour once.
+/// The UTC hours to read for all rules' windows that may read a touched day: rising, each hour once.
 #[must_use]
 pub fn ranges(rules: &[Rule], touched: &TouchedDays) -> Vec<HourRange> {
-    let Some(reach) = rules.iter().map(|rule| rule.days_read() - 1).max() else {
-        return Vec::new();
+    let of_rule = |rule: &Rule| {
+        let starts = touched.windows(rule).into_keys();
+        starts
+            .map(|start| rule_look_back(rule, start))
+            .collect::<Vec<_>>()
     };
-    let days = touched.0.keys();
-    let ranges = days.map(|day| look_back(day.plus(-reach), day.plus(reach)));
-    HourRange::merge(ranges.collect())
+    HourRange::merge(rules.iter().flat_map(of_rule).collect())
 }
 
-/// The UTC hours in which events of the local days `start` to `end` may lie.
-pub fn look_back(start: LocalDay, end: LocalDay) -> HourRange {
-    let midnight = |day: LocalDay| i64::from(day.0) * HOURS;
-    HourRange::of_local_days(midnight(start), midnight(end))
+/// The UTC hours that a window of the rule may read.
+pub fn rule_look_back(rule: &Rule, start: LocalDay) -> HourRange {
+    start.hours_until(start.plus(rule.days_read() - 1))
 }
 
 #[cfg(test)]
@@ -179,29 +126,6 @@ mod tests {
 
     fn day(text: &str) -> LocalDay {
         text.parse().unwrap()
-    }
-
-    #[test]
-    fn days_are_read_written_and_counted() {
-        assert_eq!(day("1970-01-01"), LocalDay(0));
-        assert_eq!(day("2024-02-28").plus(2).to_string(), "2024-03-01");
-        for bad in [
-            "",
-            "2026-2-3",
-            "2026-02-30",
-            "20260203",
-            "2026-02-03T00:00:00",
-            "1969-12-31",
-            "-009999-01-01",
-        ] {
-            assert_eq!(
-                bad.parse::<LocalDay>(),
-                Err(InvalidLocalDay(bad.to_owned())),
-                "{bad}"
-            );
-        }
-        assert_eq!(day("1970-01-02").hours(), HourRange { first: 0, last: 71 });
-        assert_eq!(day("1970-01-01").end(3600), 23 * 3600 * SECOND);
     }
 
     #[test]

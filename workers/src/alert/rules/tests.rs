@@ -20,7 +20,8 @@ const WHEN: &str =
 
 fn text(conditions: &str) -> String {
     format!(
-        "id = 'some-rule'\nversion = 1\nseverity = 'info'\ntitle = 'From {{start}} to {{end}}'\nwhy = 'It matters.'\n\
+        "id = 'some-rule'\nversion = 1\nseverity = 'info'\ncategory = 'quality'\n\
+         title = 'From {{start}} to {{end}}'\nwhy = 'It matters.'\n\
          actions = ['Rest.']\nexamples = []\n{conditions}"
     )
 }
@@ -73,7 +74,7 @@ fn what_cannot_be_meant_is_refused_with_a_remedy() {
         (
             "at_least = 3",
             "at_least = 3\nslot_minutes = 5",
-            "distinct-slots only",
+            "distinct-slots and days only",
         ),
         (
             "at_least = 3",
@@ -81,10 +82,37 @@ fn what_cannot_be_meant_is_refused_with_a_remedy() {
             "broken_by",
         ),
         ("'count'", "'streak'", "broken_by"),
+        ("'count'", "'distinct-slots'\nslot_minutes = 0", "1 to 1440"),
+        ("'count'", "'streak'\npause_minutes = 0", "1 to 1440"),
+        ("'count'", "'sum'", "needs `field`"),
         (
-            "'count'",
-            "'distinct-slots'\nslot_minutes = 0",
-            "from 1 to 1440",
+            "at_least = 3",
+            "at_least = 3\nfield = 'path'",
+            "needs `field`",
+        ),
+        ("'count'", "'percent'", "needs `among`"),
+        ("at_least = 3", "at_least = 3\nslots_a_day = 2", "days only"),
+        (
+            "version = 1",
+            "version = 1\nwindow_minutes = 721",
+            "1 to 720",
+        ),
+        (
+            "version = 1",
+            "version = 1\nwindow_minutes = 9\nwindow_days = 2",
+            "leave out window_days",
+        ),
+        ("'beats'", "'time'", "nor time"),
+        ("{end}", "{beats.value}", "{beats.value"),
+        (
+            "['heartbeat']",
+            "['heartbeat'], data = { entity = { matches = '(' } }",
+            "unclosed group",
+        ),
+        (
+            "['heartbeat']",
+            "['heartbeat'], data = { entity = { matches = 'a', at_least = 1 } }",
+            "regular expression",
         ),
         ("['heartbeat']", "[]", "name types"),
         (WHEN, "when = []", "at_least of 1"),
