@@ -11,4 +11,5 @@ mod oracle;
 mod real;
 mod redacted;
 mod report;
+mod rules_page;
 mod windows;

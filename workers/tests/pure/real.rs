@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 use serde_json::Value;
@@ -16,16 +16,24 @@ use crate::oracle;
 /// Half a year after the last event of the input.
 const RECEIVED: &str = "2027-01-01T00:00:00Z";
 
+/// The files of `tests/data/`.
+fn files() -> [PathBuf; 2] {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
+    ["commits.ndjson.gz", "edits.ndjson.gz"].map(|file| folder.join(file))
+}
+
+/// The events of each developer in `tests/data/`.
+pub fn people() -> BTreeMap<String, Vec<StoredEvent>> {
+    people_of(&files())
+}
+
 /// The events of each developer, as admission lets them in and the store keeps them: once.
-fn people() -> BTreeMap<String, Vec<StoredEvent>> {
+pub fn people_of(files: &[PathBuf]) -> BTreeMap<String, Vec<StoredEvent>> {
     let mut people: BTreeMap<String, BTreeMap<String, StoredEvent>> = BTreeMap::new();
-    for file in ["commits.ndjson.gz", "edits.ndjson.gz"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../tests/data")
-            .join(file);
+    for path in files {
         let mut text = String::new();
-        let bytes = std::fs::File::open(&path)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let bytes =
+            std::fs::File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         GzDecoder::new(bytes)
             .read_to_string(&mut text)
             .expect("the file is whole");
