@@ -2,6 +2,7 @@
 
 mod close;
 mod connection_clock;
+mod connection_place;
 mod connection_slots;
 mod header_size;
 mod listener;
@@ -40,6 +41,7 @@ use wire::Wire;
 use crate::client_address::{ClientAddress, TrustedProxies};
 use crate::refusal_log::{self, RefusedRequest};
 
+pub use connection_place::ConnectionPlace;
 pub use listener::Listener;
 pub use options::{MAX_TURNED_AWAY, ServeOptions};
 
@@ -48,8 +50,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const H2_PING_EVERY: Duration = Duration::from_secs(20);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Serves `app` until `drain` or `abort`. It finds the peer as the extension `ConnectInfo<SocketAddr>`, and whom the
-/// request counts for as [`ClientAddress`].
+/// Serves `app` until `drain` or `abort`. It finds the peer as the extension `ConnectInfo<SocketAddr>`, whom the
+/// request counts for as [`ClientAddress`], and, over HTTP/1, the place of its connection as [`ConnectionPlace`].
 ///
 /// From `drain` on nothing is accepted, idle connections are closed and requests in flight finish; `abort` ends
 /// all at once. Returns when the last connection is gone. An accept that fails is logged and tried again.
@@ -88,8 +90,9 @@ pub async fn serve(
                 let watcher = graceful.watcher();
                 let served = async move {
                     match slot {
-                        ConnectionSlot::Served(_place) => {
-                            connection.run(stream, builder, watcher).await;
+                        ConnectionSlot::Served(place) => {
+                            let place = ConnectionPlace::new(place);
+                            connection.run(stream, builder, watcher, place).await;
                         }
                         ConnectionSlot::TurnedAway(_place, refusal) => {
                             close::turn_away(stream, refusal, ClientAddress::of(peer.ip())).await;
@@ -165,8 +168,13 @@ struct Connection {
 
 impl Connection {
     /// Serves until either side closes or a deadline passes.
-    async fn run<S>(self, stream: S, builder: auto::Builder<TokioExecutor>, watcher: Watcher)
-    where
+    async fn run<S>(
+        self,
+        stream: S,
+        builder: auto::Builder<TokioExecutor>,
+        watcher: Watcher,
+        place: ConnectionPlace,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let clock = self.clock.clone();
@@ -177,11 +185,17 @@ impl Connection {
             clock: clock.clone(),
         };
         let peer_address = ClientAddress::of(self.peer.ip());
+        // Held to the end of this function, unless a request gives it back.
+        let of_requests = place.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             let address = self.proxies.client(self.peer.ip(), request.headers());
+            let is_alone = request.version() != Version::HTTP_2;
             let extensions = request.extensions_mut();
             extensions.insert(ConnectInfo(self.peer));
             extensions.insert(address);
+            if is_alone {
+                extensions.insert(of_requests.clone());
+            }
             answer(self.app.clone(), self.clock.clone(), address, request)
         });
         let served = watcher.watch(
@@ -226,6 +240,7 @@ async fn answer(
     };
     let unread = Arc::new(AtomicBool::new(!request.body().is_end_stream()));
     let method = request.method().clone();
+    let place = request.extensions().get::<ConnectionPlace>().cloned();
     let request = request.map(|body| {
         Body::new(Tracked {
             body,
@@ -248,8 +263,11 @@ async fn answer(
         },
     };
     // What is still to come of the request is not waited for: the client must not send another one after it.
-    if http1 && unread.load(Ordering::Relaxed) {
+    let is_unread = http1 && unread.load(Ordering::Relaxed);
+    if is_unread {
         clock.state().request_unread = true;
+    }
+    if is_unread || place.is_some_and(|place| place.is_given_back()) {
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));

@@ -1,6 +1,8 @@
 //! The deadlines of a connection, set by both its socket and its requests.
 
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -32,8 +34,8 @@ pub(super) struct State {
     phase: Phase,
     /// How many bytes of the HTTP/2 preface have been read; none once it is anything else.
     preface: Option<usize>,
-    /// The client does not read what is written: a refusal would end up within an answer.
-    pub(super) write_blocked: bool,
+    /// Since when the client reads nothing of what is written: a refusal would end up within an answer.
+    blocked_since: Option<Instant>,
     /// A response went out before its request was read to the end.
     pub(super) request_unread: bool,
     /// What hyper itself refused a request with.
@@ -54,7 +56,7 @@ impl ConnectionClock {
             state: Mutex::new(State {
                 phase,
                 preface: Some(0),
-                write_blocked: false,
+                blocked_since: None,
                 request_unread: false,
                 refusal: None,
             }),
@@ -86,6 +88,15 @@ impl ConnectionClock {
         }
     }
 
+    /// Bytes were written, or the client has taken none of them as yet.
+    pub(super) fn wrote(&self, written: &Poll<io::Result<usize>>) {
+        let since = &mut self.state().blocked_since;
+        match written {
+            Poll::Pending => *since = since.or_else(|| Some(Instant::now())),
+            Poll::Ready(_) => *since = None,
+        }
+    }
+
     pub(super) fn request_began(&self) {
         self.unless_http2(Phase::Busy);
     }
@@ -107,11 +118,18 @@ impl ConnectionClock {
             .options
             .header_timeout
             .min(self.options.idle_timeout)
+            .min(self.options.write_timeout)
             .max(Duration::from_millis(1));
         loop {
-            let phase = self.state().phase;
+            let (phase, blocked_since) = {
+                let state = self.state();
+                (state.phase, state.blocked_since)
+            };
             let now = Instant::now();
+            let is_stuck = |since: Instant| now.duration_since(since) >= self.options.write_timeout;
             let wake = match phase {
+                // Hyper's pings find out whether the client of an HTTP/2 connection reads.
+                Phase::Busy if blocked_since.is_some_and(is_stuck) => return phase,
                 Phase::Head(deadline) | Phase::Idle(deadline) if deadline <= now => return phase,
                 Phase::Head(deadline) | Phase::Idle(deadline) => deadline.min(now + shortest),
                 Phase::Busy => now + shortest,
@@ -124,7 +142,7 @@ impl ConnectionClock {
     /// What is written to a connection at its end: hyper's refusal, or that of a header which did not arrive.
     pub(super) fn refusal(&self, expired: Option<Phase>) -> Option<Problem> {
         let mut state = self.state();
-        if state.write_blocked {
+        if state.blocked_since.is_some() {
             return None;
         }
         let timeout = self.options.header_timeout.as_millis();

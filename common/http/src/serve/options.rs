@@ -15,6 +15,8 @@ pub struct ServeOptions {
     pub header_timeout: Duration,
     /// How long a connection may wait for its next request.
     pub idle_timeout: Duration,
+    /// How long a client may read nothing of a reply that is being written.
+    pub write_timeout: Duration,
     /// How long a connection may live, its last reply read included; `None`: indefinitely.
     pub connection_timeout: Option<Duration>,
     /// Whether a connection may carry more than one request.
@@ -36,6 +38,7 @@ impl Default for ServeOptions {
         Self {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(60),
             connection_timeout: None,
             keep_alive: true,
             max_header: 64 * 1024,

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::routing::{get, post};
+use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -24,11 +26,23 @@ struct Server {
     abort: CancellationToken,
     /// Notified when the slow handler begins.
     busy: Arc<Notify>,
+    /// Cancelled when a reply without an end is dropped.
+    endless_dropped: CancellationToken,
     served: JoinHandle<()>,
 }
 
 impl Server {
     async fn start(header_timeout: Duration, idle_timeout: Duration) -> Self {
+        Self::with(ServeOptions {
+            header_timeout,
+            idle_timeout,
+            max_header: 16 * 1024,
+            ..ServeOptions::default()
+        })
+        .await
+    }
+
+    async fn with(options: ServeOptions) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let busy = Arc::new(Notify::new());
@@ -37,6 +51,15 @@ impl Server {
             begins.notify_one();
             tokio::time::sleep(4 * SHORT).await; // sleep: the handler that outlasts every deadline
             "slow"
+        };
+        let endless_dropped = CancellationToken::new();
+        let dropped = endless_dropped.clone();
+        let endless = |Extension(place): Extension<ConnectionPlace>| async move {
+            place.give_back();
+            let guard = dropped.drop_guard();
+            let chunk = Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 65_536]));
+            let chunks = stream::repeat(chunk).inspect(move |_| _ = &guard);
+            Body::from_stream(chunks)
         };
         let refuse = || async { Problem::new(ErrorCode::BodyTooLarge, "Too large.") };
         let app = Router::new()
@@ -49,21 +72,17 @@ impl Server {
                 "/read",
                 post(|body: Bytes| async move { body.len().to_string() }),
             )
-            .route("/refuse", post(refuse));
+            .route("/refuse", post(refuse))
+            .route("/endless", get(endless));
         let drain = CancellationToken::new();
         let abort = CancellationToken::new();
-        let options = ServeOptions {
-            header_timeout,
-            idle_timeout,
-            max_header: 16 * 1024,
-            ..ServeOptions::default()
-        };
         let served = tokio::spawn(serve(listener, app, options, drain.clone(), abort.clone()));
         Self {
             address,
             drain,
             abort,
             busy,
+            endless_dropped,
             served,
         }
     }
@@ -220,6 +239,38 @@ async fn a_slow_answer_is_waited_for() {
     );
     // The idle deadline is kept after an answer that took several turns, too.
     assert_eq!(rest(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_cut_off() {
+    let server = Server::with(ServeOptions {
+        write_timeout: SHORT,
+        ..ServeOptions::default()
+    })
+    .await;
+    let began = Instant::now();
+    let _stream = server.send(GET.replace("quick", "endless")).await;
+    let dropped = server.endless_dropped.cancelled();
+    timeout(LONG, dropped).await.unwrap();
+    assert!(began.elapsed() >= SHORT);
+}
+
+#[tokio::test]
+async fn a_place_that_is_given_back_serves_another_connection() {
+    let server = Server::with(ServeOptions {
+        max_connections: 1,
+        ..ServeOptions::default()
+    })
+    .await;
+    let mut endless = server.send(GET.replace("quick", "endless")).await;
+    let head = until(&mut endless, "\r\n\r\n").await;
+    assert!(head.contains("connection: close"), "{head}");
+    // The one connection that there may be is another one's now, and it keeps its place.
+    let mut other = server.send(GET).await;
+    let peer = other.local_addr().unwrap().to_string();
+    until(&mut other, &peer).await;
+    let mut third = server.send(GET).await;
+    assert_refusal(&rest(&mut third).await, "503", "overloaded");
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
             return Poll::Ready(Ok(buf.len()));
         }
         let written = Pin::new(&mut *self.socket()).poll_write(cx, buf);
-        self.clock.state().write_blocked = written.is_pending();
+        self.clock.wrote(&written);
         written
     }
 
