@@ -9,6 +9,7 @@ pub mod bucket_mirror;
 mod connect_failure;
 mod connection;
 pub mod consumer_status;
+pub mod direct_get;
 mod event_streams;
 pub mod lease;
 mod login;
