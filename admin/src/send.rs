@@ -1,6 +1,7 @@
 //! `devtrail send`: events from a file or stdin as they come, in batches, retried as the contract says.
 
 pub mod client;
+pub mod collector_args;
 mod collector_url;
 pub mod delivery;
 pub mod input;

@@ -64,7 +64,8 @@ pub async fn run(settings: ImportDevtrailSettings, process: &Process) -> anyhow:
     match to {
         Some(developer) => {
             if !flags.is_empty() {
-                let set = DeveloperSetSettings::of(developer, settable, args.delivery.target);
+                let set =
+                    DeveloperSetSettings::of(developer, settable, args.delivery.collector.target);
                 developers::change(set).await?;
             }
             if !args.json {

@@ -59,12 +59,13 @@ pub struct Acknowledged {
     pub retries: u32,
 }
 
-#[derive(Deserialize)]
-struct Problem {
-    code: String,
-    detail: String,
-    retryable: bool,
-    retry_after_ms: Option<u64>,
+/// What a collector refuses a request with.
+#[derive(Debug, Deserialize)]
+pub struct ProblemReply {
+    pub code: String,
+    pub detail: String,
+    pub retryable: bool,
+    pub retry_after_ms: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -117,14 +118,7 @@ impl Client {
     /// # Errors
     /// Returns an error if no HTTP client can be made.
     pub fn new(name: &'static str, url: &Address, give_up_after: Duration) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT);
-        // The environment's proxy is for the outside.
-        let http = if is_loopback(url.expose()) {
-            http.no_proxy()
-        } else {
-            http
-        }
-        .build()?;
+        let http = builder(url).timeout(REQUEST_TIMEOUT).build()?;
         Ok(Self {
             name,
             waits: AtomicBool::new(false),
@@ -252,7 +246,7 @@ impl Client {
             }
             return Ok(Attempt::Done(done));
         }
-        match serde_json::from_str::<Problem>(&text) {
+        match serde_json::from_str::<ProblemReply>(&text) {
             Ok(problem) if status == StatusCode::TOO_MANY_REQUESTS => Ok(Attempt::Limited {
                 reason: format!("{status} {}", problem.code),
                 after: problem
@@ -361,15 +355,27 @@ const WRONG_ADDRESS: &str =
     "Is it the collector's address? `devtrail up` prints it, such as http://127.0.0.1:8787.";
 
 /// What helps against a refusal that is the address's.
-fn remedy(status: StatusCode) -> String {
+#[must_use]
+pub fn remedy(status: StatusCode) -> String {
     match status {
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => format!(" {WRONG_ADDRESS}"),
         _ => String::new(),
     }
 }
 
+/// An HTTP client for the collector at `url`.
+pub fn builder(url: &Address) -> reqwest::ClientBuilder {
+    let http = reqwest::Client::builder();
+    // The environment's proxy is for the outside.
+    match is_loopback(url.expose()) {
+        true => http.no_proxy(),
+        false => http,
+    }
+}
+
 /// The innermost cause: the errors above it only say that a request failed.
-fn innermost(error: &reqwest::Error) -> &dyn std::error::Error {
+#[must_use]
+pub fn innermost(error: &reqwest::Error) -> &dyn std::error::Error {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

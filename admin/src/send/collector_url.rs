@@ -4,12 +4,14 @@ use reqwest::Url;
 use runtime::settings::{Address, SecretParser};
 
 /// Addresses of routes, which people take for the collector's. The longer of two ends comes first.
-const ROUTES: [&str; 9] = [
+const ROUTES: [&str; 11] = [
     "/api/v1/users/current/heartbeats.bulk",
     "/api/v1/users/current/heartbeats",
     "/api/v1/users/current",
     "/api/v1",
     "/v1/events",
+    "/v1/alerts/stream",
+    "/v1/alerts",
     "/v1",
     "/health/live",
     "/health/ready",
@@ -61,6 +63,7 @@ mod tests {
             "//",
             "/v1/events",
             "/v1/events/",
+            "/v1/alerts/stream",
             "//v1//events",
             "/v1",
             "/v1/",

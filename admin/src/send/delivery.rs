@@ -1,7 +1,6 @@
 //! One way to send: batches to a collector, several at once, and what came of them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,39 +9,21 @@ use anyhow::bail;
 use futures_util::{Stream, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::StatusCode;
-use runtime::settings::Address;
 use runtime::shutdown::Shutdown;
 use serde::Serialize;
 use types::verdict::{Counts, Verdict};
 
 use super::client::{Acknowledged, Client, SendError};
-use super::collector_url;
+use super::collector_args::CollectorArgs;
 use super::input::{BatchContent, Keys, OutgoingBatch};
 use super::source::ReadState;
 use crate::output;
-use crate::target::Target;
 
 /// To which collector batches are sent, with which keys, and how.
 #[derive(Debug, clap::Args)]
 pub struct DeliveryArgs {
     #[command(flatten)]
-    pub target: Target,
-    /// The collector, such as http://127.0.0.1:8787; a path behind it, such as /v1/events, may be left out
-    /// [default: that of the folder]
-    #[arg(
-        long, env = "DEVTRAIL_URL", value_name = "URL", help_heading = "Connection",
-        value_parser = collector_url::COLLECTOR_ADDRESS
-    )]
-    url: Option<Address>,
-    /// Keys: one key, or `developer key` lines as `keys create --from-file` prints them
-    /// [default: api-key in the folder]
-    #[arg(
-        long,
-        env = "DEVTRAIL_KEY_FILE",
-        value_name = "FILE",
-        help_heading = "Connection"
-    )]
-    key_file: Option<PathBuf>,
+    pub collector: CollectorArgs,
     /// Batches in flight at once
     #[arg(
         long, default_value_t = 8, value_name = "N", help_heading = "Sending",
@@ -69,11 +50,7 @@ impl DeliveryArgs {
     /// # Errors
     /// Returns an error if no collector is named.
     pub fn client(&self, name: &'static str) -> anyhow::Result<Client> {
-        Client::new(
-            name,
-            &self.target.collector_url(self.url.as_ref())?,
-            self.give_up_after,
-        )
+        Client::new(name, &self.collector.url()?, self.give_up_after)
     }
 
     /// The keys to send with.
@@ -81,18 +58,13 @@ impl DeliveryArgs {
     /// # Errors
     /// Returns an error if they cannot be read.
     pub fn keys(&self) -> anyhow::Result<Keys> {
-        Keys::read(
-            &self
-                .key_file
-                .clone()
-                .unwrap_or_else(|| self.target.data.join("api-key")),
-        )
+        self.collector.keys()
     }
 
     /// Whether the events will be those of the developer of the folder's first key.
     #[must_use]
     pub fn is_as_me(&self) -> bool {
-        self.key_file.is_none()
+        self.collector.is_as_me()
     }
 
     /// Sends every batch until it is acknowledged, and adds each reply to `summary`. No more are taken from `batches`

@@ -66,6 +66,23 @@ impl Keys {
         }
     }
 
+    /// The only key.
+    ///
+    /// # Errors
+    /// Returns an error if there are several.
+    pub fn only(&self) -> anyhow::Result<&str> {
+        match self {
+            Self::One(key) => Ok(key),
+            Self::Many(keys) => match keys.values().collect::<Vec<_>>()[..] {
+                [key] => Ok(key),
+                _ => bail!(
+                    "The key file has the keys of {} developers; name one with a single key (--key-file).",
+                    keys.len()
+                ),
+            },
+        }
+    }
+
     /// The key of a developer; of any developer if none is named.
     ///
     /// # Errors
