@@ -50,6 +50,18 @@ pub struct OverloadSettings {
         long, env = "DEVTRAIL_KEY_SHARE", default_value = "25", value_name = "PERCENT", value_parser = parse_share
     )]
     pub key_share: QuotaShare,
+    /// Most streams of alerts that are open at once, beside --max-connections; more are answered 503
+    #[arg(
+        long, env = "DEVTRAIL_MAX_ALERT_STREAMS", default_value_t = Self::DEFAULT.max_alert_streams, value_name = "N",
+        value_parser = at_least_one
+    )]
+    pub max_alert_streams: usize,
+    /// Percent of the streams of alerts that one developer may have open, and four in any case
+    #[arg(
+        long, env = "DEVTRAIL_ALERT_STREAM_SHARE", default_value = "1", value_name = "PERCENT",
+        value_parser = parse_share
+    )]
+    pub alert_stream_share: QuotaShare,
 }
 
 fn parse_share(text: &str) -> Result<QuotaShare, String> {
@@ -66,13 +78,16 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 impl OverloadSettings {
     /// 4,096 connections, 1,024 batches, 256 MiB: 64 bodies of the largest size, and some 20,000 usual ones. A quarter
-    /// of each for one address, and for one key.
+    /// of each for one address, and for one key. As many streams of alerts as connections; a developer needs one for
+    /// each editor.
     pub const DEFAULT: Self = Self {
         max_connections: 4096,
         max_in_flight: 1024,
         max_in_flight_bytes: 256 * 1024 * 1024,
         address_share: QuotaShare::QUARTER,
         key_share: QuotaShare::QUARTER,
+        max_alert_streams: 4096,
+        alert_stream_share: QuotaShare::HUNDREDTH,
     };
 
     /// Checks that one batch fits that is as large as `max_body` allows.
@@ -100,8 +115,10 @@ fn largest_batch(max_body: usize) -> usize {
 
 /// The share of the batches in flight that may wait for the store: the others must get through.
 const WAITING_SHARE: usize = 2;
-/// Queries to the workers at once, as a share of the batches.
+/// Queries at once, as a share of the batches.
 const QUERY_SHARE: usize = 4;
+/// Streams of alerts that a developer may have whatever the share is, as far as any is free: a few editors.
+const LEAST_ALERT_STREAMS: usize = 4;
 
 /// Whom what is in flight counts for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -109,6 +126,7 @@ pub enum Tenant {
     /// An API key, by its digest.
     Key(Arc<str>),
     Address(ClientAddress),
+    Developer(DeveloperId),
 }
 
 impl Tenant {
@@ -117,6 +135,7 @@ impl Tenant {
         match self {
             Self::Key(_) => "key",
             Self::Address(_) => "address",
+            Self::Developer(_) => "developer",
         }
     }
 
@@ -125,6 +144,7 @@ impl Tenant {
         match self {
             Self::Key(_) => "--key-share",
             Self::Address(_) => "--address-share",
+            Self::Developer(_) => "--alert-stream-share",
         }
     }
 }
@@ -134,20 +154,21 @@ impl fmt::Display for Tenant {
         f.write_str(match self {
             Self::Key(_) => "Your key",
             Self::Address(_) => "Your address",
+            Self::Developer(_) => "A developer",
         })
     }
 }
 
-/// What is in flight.
-///
-/// A stream that stays open for hours, such as one of alerts, is none of these: it needs a bound of its own.
+/// What is in flight; and the streams of alerts, which stay open for hours.
 pub struct AdmissionControl {
     batches: Bound,
     bytes: Bound,
     waiting: Bound,
     queries: Bound,
+    alert_streams: Bound,
     key_share: QuotaShare,
     address_share: QuotaShare,
+    alert_stream_share: QuotaShare,
     /// Large bodies that are inflated or validated at once: one for each processor.
     large_bodies: Semaphore,
 }
@@ -185,6 +206,7 @@ impl AdmissionControl {
             name,
             what,
             setting,
+            free_again: "answered",
             quota: SharedQuota::new(total, least),
         };
         Arc::new(Self {
@@ -211,13 +233,24 @@ impl AdmissionControl {
             ),
             queries: bound(
                 "queries",
-                "questions to the workers at once",
+                "queries at once",
                 "a quarter of --max-in-flight",
                 queries,
                 1,
             ),
+            alert_streams: Bound {
+                free_again: "closed",
+                ..bound(
+                    "alert_streams",
+                    "open streams of alerts",
+                    "--max-alert-streams",
+                    settings.max_alert_streams,
+                    LEAST_ALERT_STREAMS,
+                )
+            },
             key_share: settings.key_share,
             address_share: settings.address_share,
+            alert_stream_share: settings.alert_stream_share,
             large_bodies: Semaphore::new(processors),
         })
     }
@@ -268,13 +301,29 @@ impl AdmissionControl {
         self.waiting.quota.take(&permit.sender.claims, 1).ok()
     }
 
-    /// A permit to query the workers.
+    /// A permit to query the workers, or the stream of alerts.
     ///
     /// # Errors
     /// Returns `overloaded` if too many queries are running, and `rate_limited` if the key or the address has its
     /// share of them.
     pub fn query(&self, caller: &Caller) -> Result<Place<Tenant>, Problem> {
         self.queries.take(&self.sender(caller), 1)
+    }
+
+    /// A place for a stream of alerts. It counts for its developer, whatever the key or the address.
+    ///
+    /// # Errors
+    /// Returns `overloaded` if too many are open, and `rate_limited` if the developer has its share of them.
+    pub fn alert_stream(&self, caller: &Caller) -> Result<Place<Tenant>, Problem> {
+        let developer = Claim {
+            tenant: Tenant::Developer(caller.developer.clone()),
+            share: self.alert_stream_share,
+        };
+        let sender = Sender {
+            claims: Arc::new([developer]),
+            ..self.sender(caller)
+        };
+        self.alert_streams.take(&sender, 1)
     }
 
     /// Waits until a large body may be inflated or validated, which takes milliseconds, and memory.
@@ -319,6 +368,8 @@ struct Bound {
     /// What it counts, for people.
     what: &'static str,
     setting: &'static str,
+    /// What must become of one before another is let in.
+    free_again: &'static str,
     quota: Arc<SharedQuota<Tenant>>,
 }
 
@@ -331,7 +382,12 @@ impl Bound {
 
     /// The refusal, counted, and logged if it is the first of many.
     fn problem(&self, sender: &Sender, refused: &Refused<Tenant>) -> Problem {
-        let Self { what, setting, .. } = self;
+        let Self {
+            what,
+            setting,
+            free_again,
+            ..
+        } = self;
         let Refused {
             over,
             bound,
@@ -368,7 +424,7 @@ impl Bound {
                 let share = tenant.setting();
                 let detail = format!(
                     "{tenant} may have {bound} {what}, its share ({share}), and fewer while there are many. Send again \
-                        once one is answered."
+                        once one is {free_again}."
                 );
                 Problem::new(ErrorCode::RateLimited, detail).limit(limit)
             }

@@ -98,6 +98,15 @@ impl ApiKeys {
         })
     }
 
+    /// Whether the key of this digest is valid still, its developer's, and has the scope.
+    #[must_use]
+    pub fn allows(&self, digest: &str, developer: &DeveloperId, scope: Scope) -> bool {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.keys.get(digest).is_some_and(|key| {
+            key.record.developer == *developer && key.record.scopes.contains(&scope)
+        })
+    }
+
     fn write(&self) -> RwLockWriteGuard<'_, Table> {
         self.table.write().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,6 +17,8 @@ use tokio::sync::watch;
 use types::schema::Schemas;
 
 use crate::admission_control::{AdmissionControl, BatchPermit};
+use crate::alert_feed::AlertFeed;
+use crate::alert_log::AlertLog;
 use crate::api_keys::{ApiKeys, Caller};
 use crate::audit_notes::AuditNotes;
 use crate::body::{self, BodyLimits};
@@ -71,6 +73,7 @@ pub struct AppState {
     /// Metrics are served on another address.
     pub hides_metrics: bool,
     pub admission: Arc<AdmissionControl>,
+    pub alert_feed: AlertFeed,
     /// Set once the event streams are bound.
     pub stream: OnceLock<EventsStream>,
 }
@@ -91,6 +94,7 @@ pub struct EventsStream {
     pub notifications: Arc<Notifications>,
     pub notes: AuditNotes,
     pub queries: QueryClient,
+    pub alert_log: AlertLog,
 }
 
 impl AppState {
@@ -118,6 +122,7 @@ impl AppState {
             process: process.clone(),
             hides_metrics: false,
             admission: AdmissionControl::new(&limits.overload, limits.max_body),
+            alert_feed: AlertFeed::default(),
             stream: OnceLock::new(),
             limits,
         }

@@ -42,6 +42,13 @@ impl RequiredScope for MetricsRead {
     const SCOPE: Scope = Scope::MetricsRead;
 }
 
+/// The scope `alerts:read`.
+pub enum AlertsRead {}
+
+impl RequiredScope for AlertsRead {
+    const SCOPE: Scope = Scope::AlertsRead;
+}
+
 /// How a request carries its key.
 pub trait KeyScheme: Send + 'static {
     /// The names of the description's security schemes, and whether their requirement names scopes.

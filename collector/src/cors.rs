@@ -19,8 +19,9 @@ use axum::response::{IntoResponse, Response};
 /// The methods of all routes.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST");
 /// What clients send if they do not say what.
-const HEADERS: HeaderValue =
-    HeaderValue::from_static("Authorization, Content-Type, X-Machine-Name, TimeZone");
+const HEADERS: HeaderValue = HeaderValue::from_static(
+    "Authorization, Content-Type, Last-Event-ID, X-Machine-Name, TimeZone",
+);
 /// What a page may read of a reply, beside its body.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "X-Correlation-Id, traceparent, Retry-After, RateLimit, RateLimit-Policy, Preference-Applied, Allow",

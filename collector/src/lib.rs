@@ -4,9 +4,12 @@
 //! `authorized` (key and scope), `body` (bytes within limits), [`types::formats`] (its batch; pure),
 //! [`types::admission`] (verdicts; pure), `rate_limit` (events of the key) and [`publisher`] (PubAck). If the client
 //! prefers it, `stored_wait` waits until the batch is stored. The workers tell what is stored, through `query_client`.
+//! Alerts are read from the stream ALERTS (`alert_log`); `alert_feed` tells who has new ones.
 //! `openapi` describes the routes.
 
 mod admission_control;
+mod alert_feed;
+mod alert_log;
 mod api_keys;
 mod app_state;
 mod audit_notes;

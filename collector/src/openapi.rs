@@ -13,15 +13,15 @@ use utoipa::openapi::OpenApi;
 use http_server::ErrorCode;
 
 pub use parameters::{
-    BatchHeaders, BatchId, DurationsParameters, ExplainedDay, ExportParameters, HeartbeatHeaders,
-    HeartbeatsOfDayParameters, MetricsParameters, ProjectsParameters, ReportedWeek, SchemaName,
-    SessionParameters, StatsParameters, StatsRangeParameters, SummariesParameters, TotalParameters,
-    WakaTimeParameters, WakaTimeUser,
+    AlertStreamHeaders, AlertsParameters, BatchHeaders, BatchId, DurationsParameters, ExplainedDay,
+    ExportParameters, HeartbeatHeaders, HeartbeatsOfDayParameters, MetricsParameters,
+    ProjectsParameters, ReportedWeek, SchemaName, SessionParameters, StatsParameters,
+    StatsRangeParameters, SummariesParameters, TotalParameters, WakaTimeParameters, WakaTimeUser,
 };
 pub use refusals::{
-    BatchRefusals, EventsRefusals, ExplainRefusals, HeartbeatRefusals, MetricsRefusals, NoRefusals,
-    PluginErrorRefusals, ReadyRefusals, ReportRefusals, SchemaRefusals, ScrapeRefusals,
-    WakaTimeRefusals,
+    AlertStreamRefusals, AlertsRefusals, BatchRefusals, EventsRefusals, ExplainRefusals,
+    HeartbeatRefusals, MetricsRefusals, NoRefusals, PluginErrorRefusals, ReadyRefusals,
+    ReportRefusals, SchemaRefusals, ScrapeRefusals, WakaTimeRefusals,
 };
 
 /// The schemas of what `formats` reads by hand and of what heartbeats are answered with, each with an example.

@@ -17,11 +17,12 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::alert_log::AlertLog;
 use crate::app_state::{AppState, EventsStream, LoadedBuckets};
 use crate::audit_notes::{AuditNoteSender, AuditNotes};
 use crate::breaker_recovery::BreakerRecovery;
 use crate::cors::CorsOrigins;
-use crate::file_descriptors;
+use crate::file_descriptors::{self, Sockets};
 use crate::partitions::{PartitionSettings, Partitions};
 use crate::publisher::PublishSettings;
 use crate::query_client::QueryClient;
@@ -86,7 +87,13 @@ pub async fn run(
         settings: settings_known,
     };
     metrics::install(Program::Collector);
-    let app = AppState::new(settings.limits.clone(), schemas, loaded, &process);
+    let mut limits = settings.limits.clone();
+    let sockets = file_descriptors::sockets(Sockets {
+        connections: limits.overload.max_connections,
+        alert_streams: limits.overload.max_alert_streams,
+    });
+    limits.overload.max_alert_streams = sockets.alert_streams;
+    let app = AppState::new(limits, schemas, loaded, &process);
     let app = Arc::new(AppState {
         hides_metrics: settings.admin.admin_listen.is_some(),
         ..app
@@ -97,7 +104,8 @@ pub async fn run(
         .check("collector", move || std::future::ready(checked.check()));
     let options = ServeOptions {
         header_timeout: app.limits.header_timeout,
-        max_connections: file_descriptors::connections(app.limits.overload.max_connections),
+        write_timeout: app.limits.write_timeout,
+        max_connections: sockets.connections,
         address_share: app.limits.overload.address_share,
         trusted_proxies: settings.clients.trusted_proxy.iter().copied().collect(),
         ..ServeOptions::default()
@@ -152,6 +160,12 @@ pub async fn run(
         retry,
         shutdown.clone(),
     ));
+    let follow_alerts = Box::pin(app.alert_feed.clone().follow(
+        js.clone(),
+        connected.clone(),
+        retry,
+        shutdown.clone(),
+    ));
     let recoveries = partitions.all().iter().map(|partition| {
         let recovery = BreakerRecovery {
             js: js.clone(),
@@ -179,6 +193,7 @@ pub async fn run(
     );
     app.stream.get_or_init(|| EventsStream {
         queries: QueryClient::new(client.clone()),
+        alert_log: AlertLog::new(js.clone()),
         client,
         js: js.clone(),
         partitions: partitions.clone(),
@@ -193,6 +208,7 @@ pub async fn run(
         serve_to_the_end,
         follow_keys,
         follow_settings,
+        follow_alerts,
         follow_notifications,
         note_sender.run(finished.clone()),
         registered,

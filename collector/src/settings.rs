@@ -6,7 +6,7 @@ use bus::{NatsSettings, sync::SyncSettings};
 use http_server::admin_listener::AdminListenSettings;
 use http_server::client_address::Network;
 use runtime::breaker::BreakerSettings;
-use runtime::retry::RetryPolicy;
+use runtime::retry::{RetryPolicy, parse_delay};
 use runtime::schema_folder::SchemaSettings;
 use runtime::settings::{parse_duration, parse_origin, parse_rate};
 
@@ -102,6 +102,18 @@ pub struct RequestLimits {
         value_parser = parse_duration
     )]
     pub publish_timeout: Duration,
+    /// How long a client may read nothing of a reply; then its connection is closed
+    #[arg(
+        long, env = "DEVTRAIL_WRITE_TIMEOUT", default_value = "60s", value_name = "TIME",
+        value_parser = parse_duration
+    )]
+    pub write_timeout: Duration,
+    /// How often a stream of alerts has a line of comment while there are no alerts
+    #[arg(
+        long, env = "DEVTRAIL_ALERT_KEEP_ALIVE", default_value = "15s", value_name = "TIME",
+        value_parser = parse_delay
+    )]
+    pub alert_keep_alive: Duration,
     #[command(flatten)]
     pub overload: OverloadSettings,
 }

@@ -40,7 +40,13 @@ async fn listed_origins_may_send_and_read_and_others_may_not() {
     let url = deployment.collector_with("collector", &arguments).await;
     let client = RawClient::with(&deployment.client(&url, "ada").await);
     for origin in [PAGE, EXTENSION, "moz-extension://1-2"] {
-        for path in ["/v1/events", HEARTBEATS, "/v1/metrics/daily", "/nothing"] {
+        for path in [
+            "/v1/events",
+            HEARTBEATS,
+            "/v1/metrics/daily",
+            "/v1/alerts/stream",
+            "/nothing",
+        ] {
             let answer = preflight(&client, origin, path).await;
             assert_eq!((answer.status, answer.body.len()), (204, 0), "{answer:?}");
             let header = |name: &str| answer.header(name).unwrap_or_default().to_lowercase();

@@ -89,6 +89,15 @@ impl RawConnection {
         }
     }
 
+    /// The same over a connection that is there, such as one with buffers of its own.
+    #[must_use]
+    pub fn over(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            came: Vec::new(),
+        }
+    }
+
     /// The same from another address of this machine, such as 127.0.0.2.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod admin_alerts;
+mod alert_feed;
 mod breakers;
 mod cloudevents;
 mod coalesced_jobs;

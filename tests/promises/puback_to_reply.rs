@@ -86,6 +86,8 @@ fn settings(up: &DevtrailUp) -> CollectorSettings {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             publish_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(60),
+            alert_keep_alive: Duration::from_secs(15),
             overload: OverloadSettings::DEFAULT,
         },
         retry: RetryPolicy::DEFAULT,

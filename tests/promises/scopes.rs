@@ -28,6 +28,11 @@ async fn each_route_needs_its_scope_and_names_it() {
                 client.get_with_key("/v1/reports/week/2026-W10").await,
             ),
             ("metrics:read", client.get_with_key("/v1/export").await),
+            ("alerts:read", client.get_with_key("/v1/alerts").await),
+            (
+                "alerts:read",
+                client.get_with_key("/v1/alerts/stream").await,
+            ),
             (
                 "metrics:read",
                 client

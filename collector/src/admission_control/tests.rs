@@ -18,6 +18,8 @@ fn shared(
         max_in_flight_bytes,
         address_share: share,
         key_share: share,
+        max_alert_streams: 8,
+        alert_stream_share: QuotaShare::HUNDREDTH,
     };
     AdmissionControl::new(&settings, 10)
 }
@@ -153,8 +155,29 @@ fn a_bound_below_one_body_is_wrong_usage() {
         max_in_flight_bytes: bytes,
         address_share: QuotaShare::ALL,
         key_share: QuotaShare::ALL,
+        ..OverloadSettings::DEFAULT
     };
     assert!(settings(8).expect_fits(4).is_ok());
     let error = settings(7).expect_fits(4).unwrap_err().to_string();
     assert!(error.contains("--max-in-flight-bytes is 7"), "{error}");
+}
+
+#[test]
+fn streams_of_alerts_have_bounds_of_their_own() {
+    let admission = admission(1, 100);
+    let of = |developer: &str| Caller {
+        developer: developer.parse().unwrap(),
+        ..one()
+    };
+    let open = |developer: &str| admission.alert_stream(&of(developer));
+    let held: Vec<_> = (0..4).map(|_| open("ada").ok().unwrap()).collect();
+    let limited = Some((ErrorCode::RateLimited, 4));
+    assert_eq!(refused(open("ada")), limited);
+    // The same key and address are no matter, and no batch or query is in the way.
+    let others: Vec<_> = (0..4).map(|_| open("bob").ok().unwrap()).collect();
+    assert_eq!(refused(open("eve")), overloaded(8));
+    let _batch = admission.admit(&one(), 100).ok().unwrap();
+    drop(held);
+    assert!(open("eve").is_ok());
+    drop(others);
 }

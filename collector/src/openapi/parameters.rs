@@ -94,6 +94,19 @@ parameters! {
         ("query", "to", json!({"type": "string", "format": "date"}),
             "The last local day, however long after `from`. Absent: up to the last event."),
     ];
+    /// Of `GET /v1/alerts`.
+    AlertsParameters: [
+        ("query", "after", json!({"type": "integer", "minimum": 0, "maximum": 9_007_199_254_740_991_u64}),
+            "Only alerts after this sequence: the `next` of an earlier reply. Absent: from the oldest that is kept."),
+        ("query", "limit", json!({"type": "integer", "minimum": 1, "maximum": 1000}),
+            "Most alerts in the reply. Absent: 100."),
+    ];
+    /// Of `GET /v1/alerts/stream`.
+    AlertStreamHeaders: [
+        ("header", "Last-Event-ID", json!({"type": "string", "pattern": "^[0-9]{1,15}$"}),
+            "The last `id:` that was read: the alerts after it come first. `0`: all that are kept. Absent: what comes \
+                from now on."),
+    ];
     /// Of `GET /v1/sessions`.
     SessionParameters: [
         ("query", "from", json!({"type": "string", "format": "date"}),

@@ -61,6 +61,12 @@ refusals! {
     MetricsRefusals: [
         InvalidParameter, Unauthenticated, ScopeMissing, RateLimited, StreamUnavailable, StoreUnavailable,
     ];
+    /// Of `GET /v1/alerts`.
+    AlertsRefusals: [InvalidParameter, Unauthenticated, ScopeMissing, RateLimited, StreamUnavailable];
+    /// Of `GET /v1/alerts/stream`.
+    AlertStreamRefusals: [
+        InvalidParameter, Unauthenticated, ScopeMissing, RateLimited, StreamUnavailable, ShuttingDown,
+    ];
     /// Of what WakaTime's clients read.
     WakaTimeRefusals: [
         InvalidParameter, Unauthenticated, WrongDeveloper, ScopeMissing, RateLimited, StreamUnavailable,

@@ -1,5 +1,6 @@
 //! The routes, one file a resource.
 
+mod alerts;
 mod batches;
 mod events;
 mod export;
@@ -64,6 +65,8 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(route!(metrics::explain))
         .routes(route!(reports::week))
         .routes(route!(export::get))
+        .routes(route!(alerts::list))
+        .routes(route!(alerts::stream))
         .routes(route!(schemas::list))
         .routes(route!(schemas::one))
         .routes(route!(openapi_document::get))

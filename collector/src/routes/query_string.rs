@@ -1,5 +1,7 @@
 //! What a query string says.
 
+use std::ops::RangeInclusive;
+
 use http_server::{ErrorCode, Problem};
 use jiff::civil::Date;
 
@@ -65,6 +67,33 @@ pub fn day(query: &str, name: &'static str) -> Result<Option<Date>, Problem> {
             format!("{name} is {value:?}: write a day as YYYY-MM-DD, such as 2026-03-01."),
         )
     })
+}
+
+/// The whole number under this name, if there is one; it must be within `bounds`.
+///
+/// # Errors
+/// Returns `invalid_parameter` if there are several, or it is none of these numbers.
+pub fn number(
+    query: &str,
+    name: &'static str,
+    bounds: RangeInclusive<u64>,
+) -> Result<Option<u64>, Problem> {
+    let Some(value) = single(query, name)? else {
+        return Ok(None);
+    };
+    let number = parse_number(&value).filter(|number| bounds.contains(number));
+    number.map(Some).ok_or_else(|| {
+        let value = types::json::shorten(&value, 40);
+        let (least, most) = bounds.into_inner();
+        let detail = format!("{name} is {value:?}: write a whole number from {least} to {most}.");
+        invalid(name, detail)
+    })
+}
+
+/// Reads digits and nothing else.
+pub fn parse_number(text: &str) -> Option<u64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_plain)
 }
 
 /// Reads `YYYY-MM-DD` and nothing else: days are compared as they are written.

@@ -279,6 +279,8 @@ fn settings(nats: &Nats) -> CollectorSettings {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             publish_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(60),
+            alert_keep_alive: Duration::from_secs(15),
             overload: OverloadSettings::DEFAULT,
         },
         retry: RetryPolicy::DEFAULT,

@@ -16,6 +16,8 @@ impl QuotaShare {
     pub const ALL: Self = Self(100);
     /// What a tenant gets unless the administrator says otherwise.
     pub const QUARTER: Self = Self(25);
+    /// For places of which there are many and each tenant needs a few.
+    pub const HUNDREDTH: Self = Self(1);
 
     /// So many percent; `None` unless they are 1 to 100.
     #[must_use]

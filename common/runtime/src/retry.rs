@@ -44,7 +44,10 @@ impl Default for RetrySettings {
 }
 
 /// Reads a delay above zero: without one, a step that fails would keep a processor busy.
-pub(crate) fn parse_delay(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// Returns an error for people if it is none.
+pub fn parse_delay(text: &str) -> Result<Duration, String> {
     let delay = parse_duration(text)?;
     if delay.is_zero() {
         Err("a delay is at least 1ms; write 50ms or 5s".to_owned())

@@ -9,11 +9,11 @@ use types::verdict::Counts;
 
 use super::series::{add, observe, set};
 use super::table::{
-    ALERTS, ATTEMPTS, BATCHES, BATCHES_STORED, BATCHES_TRIGGERED, BREAKER, CHECK, DEAD_LETTERS,
-    EVENTS, EVENTS_STORED, GROUP_BYTES, GROUP_DURATION, GROUP_MESSAGES, HTTP_BYTES, HTTP_DURATION,
-    HTTP_IN_FLIGHT, HTTP_REQUESTS, JOBS_DONE, Metric, PUBLISH_DURATION, PUBLISH_GROUPED,
-    PUBLISH_GROUPS, PUBLISH_RETRIES, PUBLISHES, Program, QUOTA_REFUSALS, SETTLED, STORE_DURATION,
-    STORE_RETRIES, WEBHOOK_POSTS,
+    ALERT_STREAMS, ALERTS, ALERTS_STREAMED, ATTEMPTS, BATCHES, BATCHES_STORED, BATCHES_TRIGGERED,
+    BREAKER, CHECK, DEAD_LETTERS, EVENTS, EVENTS_STORED, GROUP_BYTES, GROUP_DURATION,
+    GROUP_MESSAGES, HTTP_BYTES, HTTP_DURATION, HTTP_IN_FLIGHT, HTTP_REQUESTS, JOBS_DONE, Metric,
+    PUBLISH_DURATION, PUBLISH_GROUPED, PUBLISH_GROUPS, PUBLISH_RETRIES, PUBLISHES, Program,
+    QUOTA_REFUSALS, SETTLED, STORE_DURATION, STORE_RETRIES, WEBHOOK_POSTS,
 };
 use crate::breaker::{BreakerReport, BreakerState};
 /// Begins the counters at 0 whose labels are known.
@@ -39,11 +39,20 @@ pub(super) fn begin(program: Program) {
         ] {
             add(&PUBLISH_GROUPS, &[("outcome", outcome)], 0);
         }
-        for what in ["batches", "bytes", "queries", "connections"] {
-            for whose in ["key", "address", "all"] {
+        let [senders, listeners] = [&["key", "address", "all"][..], &["developer", "all"]];
+        for (what, tenants) in [
+            ("batches", senders),
+            ("bytes", senders),
+            ("queries", senders),
+            ("connections", senders),
+            ("alert_streams", listeners),
+        ] {
+            for whose in tenants {
                 add(&QUOTA_REFUSALS, &[("what", what), ("whose", whose)], 0);
             }
         }
+        set(&ALERT_STREAMS, &[], 0.0);
+        add(&ALERTS_STREAMED, &[], 0);
         add(&PUBLISH_GROUPED, &[], 0);
         add(&PUBLISH_RETRIES, &[], 0);
         add(&HTTP_BYTES, &[], 0);
@@ -87,8 +96,8 @@ fn verdicts(metric: &Metric, counts: &Counts) {
     }
 }
 
-/// A place was refused: of `batches`, `bytes`, `queries` or `connections`; because of the bound of the `key`, of the
-/// `address`, or of `all`.
+/// A place was refused: of `batches`, `bytes`, `queries`, `connections` or `alert_streams`; because of the bound of the
+/// `key`, of the `address`, of the `developer`, or of `all`.
 pub fn quota_refused(what: &str, whose: &str) {
     add(&QUOTA_REFUSALS, &[("what", what), ("whose", whose)], 1);
 }
@@ -148,6 +157,30 @@ impl Drop for HttpRequest {
             self.count(0, "client_gone");
         }
     }
+}
+
+/// An open stream of alerts; it ends when this is dropped.
+#[derive(Debug)]
+pub struct AlertStream(());
+
+impl AlertStream {
+    /// A stream of alerts is opened.
+    #[must_use]
+    pub fn opened() -> Self {
+        gauge!(ALERT_STREAMS.name).increment(1.0);
+        Self(())
+    }
+}
+
+impl Drop for AlertStream {
+    fn drop(&mut self) {
+        gauge!(ALERT_STREAMS.name).decrement(1.0);
+    }
+}
+
+/// So many revisions of alerts were written to a stream of alerts.
+pub fn alerts_streamed(count: usize) {
+    add(&ALERTS_STREAMED, &[], count as u64);
 }
 
 /// A body of this many bytes, inflated, has arrived.

@@ -87,8 +87,12 @@ metrics! {
     HTTP_BYTES = "devtrail_http_body_bytes_total", Counter, Collector, [],
         "Bytes of the bodies of batches, inflated.";
     QUOTA_REFUSALS = "devtrail_quota_refusals_total", Counter, Collector, ["what", "whose"],
-        "Places that were refused: `batches`, `bytes`, `queries` or `connections`, because of the bound of the \
-         `key`, of the `address`, or of `all` together.";
+        "Places that were refused: `batches`, `bytes`, `queries`, `connections` or `alert_streams`, because of the \
+         bound of the `key`, of the `address`, of the `developer`, or of `all` together.";
+    ALERT_STREAMS = "devtrail_alert_streams", Gauge, Collector, [],
+        "Open streams of alerts (`GET /v1/alerts/stream`).";
+    ALERTS_STREAMED = "devtrail_alerts_streamed_total", Counter, Collector, [],
+        "Revisions of alerts that were written to streams of alerts.";
     EVENTS = "devtrail_events_total", Counter, Collector, ["verdict"],
         "Events of batches that the stream stored, by the collector's verdict. \
          A batch that the server dropped as a duplicate is not counted.";
