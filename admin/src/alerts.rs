@@ -1,12 +1,15 @@
 //! `devtrail alerts`: the alerts of developers, raised and withdrawn, and those of administrators.
 
 mod admin;
+mod watch;
 
 use anyhow::bail;
+use runtime::shutdown::Shutdown;
 use serde_json::{Value, json};
 use store::{Listings, QueryReads, StoredAlert};
 
 use crate::developer::{OnlyDeveloper, ensure_known};
+use crate::interrupt::until_shutdown;
 use crate::output::{self, OUTPUT, Page, SELECTION};
 use crate::target::{Target, with_store};
 
@@ -17,6 +20,11 @@ pub enum AlertsCommand {
     List(AlertsListSettings),
     /// Show an alert with what led to it
     Show(AlertsShowSettings),
+    /// Show one's own alerts as they come, until Ctrl-C
+    ///
+    /// It reads them from a collector, with a key that has the scope alerts:read. After an outage it goes on where it
+    /// was.
+    Watch(watch::AlertsWatchSettings),
     /// List alerts to administrators: what is wrong with Devtrail, and what to do
     Admin(admin::AlertsAdminSettings),
 }
@@ -66,15 +74,20 @@ pub struct AlertsShowSettings {
 ///
 /// # Errors
 /// Returns an error if the database cannot be read, or nobody knows the developer or the alert.
-pub async fn run(command: AlertsCommand) -> anyhow::Result<()> {
+pub async fn run(command: AlertsCommand, shutdown: &Shutdown) -> anyhow::Result<()> {
     match command {
         AlertsCommand::List(settings) => {
-            with_store!(settings.target, |store| list(&store, &settings).await)
+            let listed =
+                async { with_store!(settings.target, |store| list(&store, &settings).await) };
+            until_shutdown(listed, shutdown).await
         }
         AlertsCommand::Show(settings) => {
-            with_store!(settings.target, |store| show(&store, &settings).await)
+            let shown =
+                async { with_store!(settings.target, |store| show(&store, &settings).await) };
+            until_shutdown(shown, shutdown).await
         }
-        AlertsCommand::Admin(settings) => admin::run(&settings).await,
+        AlertsCommand::Admin(settings) => until_shutdown(admin::run(&settings), shutdown).await,
+        AlertsCommand::Watch(settings) => watch::run(&settings, shutdown).await,
     }
 }
 

@@ -46,6 +46,7 @@ use runtime::settings::{CommonArgs, Settings, UsageError};
   devtrail today                       what you did today
   devtrail metrics show ada            what ada did, day by day
   devtrail events ada                  ada's newest events
+  devtrail alerts watch                your alerts as they come
   devtrail export ada -o ada.ndjson    everything stored about ada
   devtrail trace BATCH                 what happened to a batch or event
   devtrail verify                      check that every acknowledged event is stored once
@@ -110,6 +111,7 @@ enum Command {
         after_long_help = "Examples:
   devtrail alerts list
   devtrail alerts list --developer ada
+  devtrail alerts watch
   devtrail alerts admin"
     )]
     Alerts(alerts::AlertsCommand),
@@ -218,9 +220,7 @@ fn main() -> ExitCode {
             Command::Metrics(command) => {
                 until_shutdown(metrics::run(command), &process.shutdown).await
             }
-            Command::Alerts(command) => {
-                until_shutdown(alerts::run(command), &process.shutdown).await
-            }
+            Command::Alerts(command) => alerts::run(command, &process.shutdown).await,
             Command::Verify(settings) => {
                 until_shutdown(verify::run(settings), &process.shutdown).await
             }

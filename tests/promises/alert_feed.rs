@@ -3,6 +3,7 @@
 mod bounds;
 mod outages;
 mod reader;
+mod watch;
 
 use async_nats::jetstream::Context;
 use harness::{Client, Deployment, Engine, envelope};

@@ -21,6 +21,7 @@ pub mod shutdown;
 pub mod stdout;
 pub mod text_file;
 
+pub use logging::wants_colour;
 pub use panic_text::panic_text;
 
 /// The allocator of every program that is built with the feature `jemalloc`.

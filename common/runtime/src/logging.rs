@@ -66,8 +66,9 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     );
 }
 
-/// <https://no-color.org>: set to anything but the empty string, there are no colours.
-fn wants_colour() -> bool {
+/// Whether a terminal gets colours. <https://no-color.org>: set to anything but the empty string, there are none.
+#[must_use]
+pub fn wants_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
