@@ -2,6 +2,7 @@
 
 mod bounds;
 mod outages;
+mod pages;
 mod reader;
 mod watch;
 
