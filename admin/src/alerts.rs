@@ -127,22 +127,62 @@ async fn show(store: &impl Listings, settings: &AlertsShowSettings) -> anyhow::R
     }
 }
 
-/// An alert for people. Pure.
+/// An alert for people: what happened, why it matters, what to do, and what led to it. Pure.
 fn details(alert: &StoredAlert) -> String {
-    let json = as_json(alert);
-    let body = serde_json::to_string_pretty(&json["body"]).unwrap_or_default();
-    let text = format!(
-        "alert {} of {}: {}\n{} · rule {} · window from {} · {}, revision {}\n{body}",
-        alert.alert_id,
-        alert.developer,
+    let body = &as_json(alert)["body"];
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    let mut lines = vec![
         alert.title.replace('\n', " "),
-        alert.severity,
-        alert.rule,
-        alert.window_start,
-        alert.state,
-        alert.revision,
+        format!(
+            "{} · rule {} · window from {} · {}, revision {}",
+            alert.severity, alert.rule, alert.window_start, alert.state, alert.revision
+        ),
+        format!("alert {} of {}", alert.alert_id, alert.developer),
+    ];
+    let mut paragraph = |title: &str, paragraph: Vec<String>| {
+        if !paragraph.is_empty() {
+            lines.extend([String::new(), title.to_owned()]);
+            lines.extend(paragraph.into_iter().map(|line| format!("  {line}")));
+        }
+    };
+    let why = [&body["why"], &body["source"]]
+        .into_iter()
+        .filter(|value| value.is_string());
+    paragraph("Why it matters", why.map(text).collect());
+    let actions = body["actions"].as_array().into_iter().flatten();
+    paragraph(
+        "What to do",
+        actions
+            .map(|action| format!("- {}", text(action)))
+            .collect(),
     );
-    output::plain(&text)
+    let evidence = &body["evidence"];
+    let members = |name: &str| {
+        let members = evidence[name].as_object().into_iter().flatten();
+        members
+            .map(|(name, value)| format!("{name}: {}", text(value)))
+            .collect::<Vec<_>>()
+    };
+    let mut led = [members("measured"), members("repeated")].concat();
+    if evidence["events"].is_number() {
+        let (first, last) = (text(&evidence["first"]), text(&evidence["last"]));
+        led.push(format!(
+            "events: {}, from {first} to {last}",
+            evidence["events"]
+        ));
+    }
+    let ids = evidence["event_ids"].as_array().into_iter().flatten();
+    led.extend(ids.map(|id| format!("event {}", text(id))));
+    paragraph("What led to it", led);
+    // What is none of ours is shown as it is.
+    if !body.is_object() {
+        paragraph("What is stored", vec![text(body)]);
+    }
+    output::plain(&lines.join("\n"))
 }
 
 /// The list for people. Pure.
@@ -226,12 +266,35 @@ mod tests {
 
     #[test]
     fn an_alert_is_shown_with_what_led_to_it() {
-        let expected = "alert a1 of ada: Seven failed builds
+        let body = json!({"why": "It matters.", "actions": ["Rest.", "Read."], "evidence": {
+            "measured": {"failed": 7}, "repeated": {"failed": "a\u{1b}[31m"}, "events": 7,
+            "first": "09:00", "last": "10:00", "event_ids": ["e1"]}});
+        let alert = StoredAlert {
+            body: body.to_string(),
+            ..alert("high", "Seven failed\nbuilds")
+        };
+        let expected = "Seven failed builds
 high · rule red-builds · window from 2026-03-01 · raised, revision 0
-{
-  \"failed\": 7
-}";
-        assert_eq!(details(&alert("high", "Seven failed\nbuilds")), expected);
+alert a1 of ada
+
+Why it matters
+  It matters.
+
+What to do
+  - Rest.
+  - Read.
+
+What led to it
+  failed: 7
+  failed: a�[31m
+  events: 7, from 09:00 to 10:00
+  event e1";
+        assert_eq!(details(&alert), expected);
+        let damaged = StoredAlert {
+            body: "{".to_owned(),
+            ..alert.clone()
+        };
+        assert!(details(&damaged).ends_with("What is stored\n  {"));
     }
 
     #[test]
