@@ -19,7 +19,7 @@ fn build(id: &str, seconds_ago: i64, outcome: &str) -> Value {
 }
 
 fn forced_push(id: &str, at: &str) -> Value {
-    json!({"id": id, "type": "git.push", "occurred_at": at, "data": {"branch": "main", "force": true}})
+    json!({"id": id, "type": "git.push", "occurred_at": at, "data": {"branch": "topic", "force": true}})
 }
 
 /// A page of the alerts by HTTP.
@@ -58,13 +58,7 @@ async fn an_alert_comes_both_ways_and_so_does_its_retraction(engine: Engine) {
         .map(|number| build(&format!("failed{number}"), 50 - 10 * number, "failed"))
         .collect();
     client.send(&envelope("b1", &failed)).await;
-    let of_rule = async |streamed: &mut AlertReader| loop {
-        let one = streamed.next().await;
-        if one.alert["rule"] == "failing-builds" {
-            return one;
-        }
-    };
-    let raised = of_rule(&mut streamed).await;
+    let raised = streamed.next_of("failing-builds").await;
     assert_eq!(
         (
             raised.event.as_str(),
@@ -78,7 +72,7 @@ async fn an_alert_comes_both_ways_and_so_does_its_retraction(engine: Engine) {
     client
         .send(&envelope("b2", &[build("late", 25, "succeeded")]))
         .await;
-    let retracted = of_rule(&mut streamed).await;
+    let retracted = streamed.next_of("failing-builds").await;
     assert_eq!(
         (retracted.event.as_str(), &retracted.alert["revision"]),
         ("retracted", &json!(1))
@@ -106,7 +100,8 @@ async fn an_alert_comes_both_ways_and_so_does_its_retraction(engine: Engine) {
     assert_eq!(alerts(&polled(&bob, "").await).len(), 0);
     let now = jiff::Timestamp::now().to_string();
     bob.send(&envelope("b1", &[forced_push("p1", &now)])).await;
-    assert_eq!(of_bob.next().await.alert["rule"], "force-push");
+    let first = of_bob.next().await;
+    assert_eq!(first.alert["evidence"]["event_ids"], json!(["p1"]));
 }
 
 /// Contract: alerts.push
@@ -120,7 +115,7 @@ async fn what_is_no_news_is_polled_and_not_streamed(engine: Engine) {
     client
         .send(&envelope("b2", &[forced_push("new", &now)]))
         .await;
-    let first = streamed.next().await;
+    let first = streamed.next_of("force-push").await;
     assert_eq!(first.alert["evidence"]["event_ids"], json!(["new"]));
     let page = polled(&client, "").await;
     let pushes: Vec<(&Value, &Value)> = alerts(&page)
@@ -137,7 +132,7 @@ async fn what_is_no_news_is_polled_and_not_streamed(engine: Engine) {
     );
     // Also of what is caught up on.
     let mut again = AlertReader::open(&client, Some(0)).await;
-    assert_eq!(again.next().await, first);
+    assert_eq!(again.next_of("force-push").await, first);
 }
 
 /// Contract: alerts.order, alerts.limit

@@ -105,6 +105,16 @@ impl AlertReader {
         self.alert().await.unwrap().expect("the stream goes on")
     }
 
+    /// The next alert that this rule found, past those of other rules.
+    pub async fn next_of(&mut self, rule: &str) -> StreamedAlert {
+        loop {
+            let next = self.next().await;
+            if next.alert["rule"] == rule {
+                return next;
+            }
+        }
+    }
+
     /// The ids of the next alerts.
     pub async fn ids(&mut self, count: usize) -> Vec<u64> {
         let mut ids = Vec::new();
