@@ -12,6 +12,8 @@ use tokio::sync::Semaphore;
 use types::id::DeveloperId;
 use types::time::rfc3339;
 
+use crate::query_client::QUERY_TIMEOUT;
+
 /// Reads of ALERTS at once: when a collector has started again, everybody catches up.
 const READS: usize = 64;
 
@@ -35,6 +37,8 @@ pub enum AlertLogError {
     NotConnected,
     #[error("the stream ALERTS was not read yet: this collector is starting")]
     NotFollowed,
+    #[error("the stream ALERTS was not read in time")]
+    Slow,
     #[error(transparent)]
     Api(#[from] ApiError),
 }
@@ -121,8 +125,14 @@ impl AlertLog {
         if self.js.client().connection_state() != State::Connected {
             return Err(AlertLogError::NotConnected);
         }
-        let _turn = self.reads.acquire().await.expect("nothing closes it");
-        Ok(reading.await?)
+        let in_turn = async {
+            let _turn = self.reads.acquire().await.expect("nothing closes it");
+            reading.await
+        };
+        match tokio::time::timeout(QUERY_TIMEOUT, in_turn).await {
+            Ok(read) => Ok(read?),
+            Err(_) => Err(AlertLogError::Slow),
+        }
     }
 }
 
@@ -167,7 +177,9 @@ impl From<AlertLogError> for Problem {
         tracing::warn!(%error, "alerts were not read");
         // What a server says of itself is for the log.
         let reason = match error {
-            AlertLogError::Api(_) => format!("the stream {ALERTS} does not answer"),
+            AlertLogError::Slow | AlertLogError::Api(_) => {
+                format!("the stream {ALERTS} does not answer")
+            }
             error => error.to_string(),
         };
         let detail = format!("Alerts cannot be read now: {reason}. Ask again later.");
