@@ -18,14 +18,17 @@ pub struct Episode {
 /// The episodes of one of the rule's days, in order. `minutes` are what was measured in it, in the order of time.
 pub fn episodes(rule: &Rule, length: u16, minutes: &[RuleDay]) -> Vec<Episode> {
     let length = i64::from(length);
-    // What is in the window changes only where a minute comes in or goes out.
+    // What is in the window changes only where a minute comes in or goes out. Of the minutes after the last one nothing
+    // is known: by then more may have come in.
     let measured = || {
         minutes
             .iter()
             .filter_map(|one| Some((one.minute?, &one.measured)))
     };
+    let last = measured().map(|(minute, _)| minute).max();
     let changes: BTreeSet<i64> = measured()
         .flat_map(|(minute, _)| [minute, minute + length])
+        .filter(|at| Some(*at) <= last)
         .collect();
     let mut coming = measured().peekable();
     let mut window = SlidingWindow::new(rule);

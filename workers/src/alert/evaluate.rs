@@ -251,21 +251,25 @@ impl Input<'_> {
     fn window(&self, start: LocalDay, generation: i64) -> Option<RuleWindow> {
         let rule = self.rule;
         let origin = self.origins.get(&start)?;
-        let fires = |rule: &&Rule| !self.episodes(rule, start).is_empty();
         let mut found = self.episodes(rule, start);
-        if !found.is_empty() && self.set.above(rule).as_ref().is_some_and(fires) {
-            found.clear();
+        if !found.is_empty()
+            && let Some(above) = self.set.above(rule)
+        {
+            let above = self.episodes(above, start);
+            found.retain(|episode| !above.iter().any(|above| is_folded(rule, episode, above)));
         }
-        let folded: Vec<&str> = match found.is_empty() {
+        let below = match found.is_empty() {
             true => Vec::new(),
-            false => self
-                .set
-                .below(rule)
-                .filter(fires)
-                .map(|below| below.id.as_str())
+            false => (self.set.below(rule))
+                .map(|below| (below, self.episodes(below, start)))
                 .collect(),
         };
         let findings = found.iter().map(|episode| {
+            let is_below = |(below, episodes): &&(&Rule, Vec<Episode>)| {
+                (episodes.iter()).any(|lower| is_folded(below, lower, episode))
+            };
+            let folded = below.iter().filter(is_below);
+            let folded: Vec<&str> = folded.map(|(below, _)| below.id.as_str()).collect();
             let window = FindingWindow {
                 developer: self.developer,
                 start,
@@ -289,6 +293,12 @@ impl Input<'_> {
     }
 }
 
+/// Whether the alert above stands for this one of the rule: nothing more led to it, and of minutes, it is the same.
+fn is_folded(rule: &Rule, episode: &Episode, above: &Episode) -> bool {
+    (rule.window_minutes.is_none() || episode.minute == above.minute)
+        && episode.firing.events <= above.firing.events
+}
+
 /// Why the rule fires on whole days, if it does: they are one episode.
 fn whole(rule: &Rule, days: &[RuleDay]) -> Option<Episode> {
     let mut measured = Measured::nothing(rule);
@@ -301,7 +311,8 @@ fn whole(rule: &Rule, days: &[RuleDay]) -> Option<Episode> {
 }
 
 /// The version of all that a finding depends on besides the events: the rule and those it is folded with, conditions
-/// and normalizer. The sum rises when one of them does, and none of them ever falls.
+/// and normalizer. The sum rises when one of them does, and none of them ever falls: who takes a fold away raises
+/// [`ENGINE_VERSION`].
 fn version(set: &RuleSet, rule: &Rule) -> i32 {
     let folded = set.above(rule).into_iter().chain(set.below(rule));
     let rules: i32 = folded.map(|other| other.version).sum();

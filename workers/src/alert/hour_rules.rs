@@ -106,7 +106,8 @@ impl RuleSet {
     pub fn above(&self, rule: &Rule) -> Option<&Rule> {
         let id = rule.folded_under.as_ref()?;
         let above = self.rules.iter().find(|above| above.id == *id)?;
-        above.has_windows_of(rule).then_some(above)
+        // One level: else of two rules folded under each other neither would be raised.
+        (above.folded_under.is_none() && above.has_windows_of(rule)).then_some(above)
     }
 
     /// The rules whose alerts this one's stands for.

@@ -383,6 +383,12 @@ impl Rule {
                 "actions must name at least one thing to do",
             )
         })
+        .or_else(|| {
+            says(
+                self.folded_under.as_ref() == Some(&self.id),
+                "it cannot be folded under itself",
+            )
+        })
         .or_else(|| self.when.iter().find_map(RuleCondition::problem))
         .or_else(|| {
             // Else it would fire on days without a single event.
@@ -411,13 +417,11 @@ impl Rule {
         .or_else(|| self.unknown_placeholder())
     }
 
-    /// Whether it has the same windows, of days.
+    /// Whether it has the same windows.
     #[must_use]
     pub fn has_windows_of(&self, other: &Self) -> bool {
-        let windows = |rule: &Self| (rule.window_days, rule.window_begins, rule.day_begins);
-        windows(self) == windows(other)
-            && self.window_minutes.is_none()
-            && other.window_minutes.is_none()
+        let days = |rule: &Self| (rule.window_days, rule.window_begins, rule.day_begins);
+        days(self) == days(other) && self.window_minutes == other.window_minutes
     }
 
     /// How many local days a window reads: one more than it has if its days do not begin at midnight.

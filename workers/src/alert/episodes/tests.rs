@@ -76,7 +76,7 @@ proptest! {
         };
         let mut naive: Vec<Episode> = Vec::new();
         let mut goes_on = false;
-        for end in 0..=at + i64::from(length) {
+        for end in 0..=at {
             let Some(firing) = firing(end) else {
                 goes_on = false;
                 continue;
