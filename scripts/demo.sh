@@ -125,7 +125,8 @@ show status
 show trace seq:1 --limit 1
 show metrics show "$busiest"
 show alerts list --limit 10
-alert=$(devtrail alerts list --limit 1 --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["alert_id"])')
+first='import json, sys; print(json.load(sys.stdin)[0]["alert_id"])'
+alert=$(devtrail alerts list --limit 1 --json | python3 -c "$first")
 show alerts show "$alert"
 show verify
 devtrail metrics show --all --json | python3 -c '

@@ -497,7 +497,7 @@ async fn rules_and_schemas_are_listed() {
     assert_eq!(ids(&one), ["late"]);
     let shown = text_of(&alone(&on));
     assert!(
-        shown.contains("A forced push on 2026-03-03")
+        shown.contains("A forced push at 11:00 on 2026-03-03")
             && shown.contains("2 alerts from 3 events on 3 days."),
         "{shown}"
     );
