@@ -144,23 +144,42 @@ fn days(observed: &Observed, judgement: &mut Judgement) {
     }
 }
 
+/// The alerts of a rule, of a developer's day: each with its number among them.
+type NumberedAlert = (String, String, String, usize);
+
+/// How far apart two forced pushes may be, in minutes, and still be one occasion: a window of five minutes fires for
+/// five minutes after each.
+const ONE_OCCASION: i64 = 5;
+
 /// The alerts that two rules must raise on these days, found here by reading the rules' words again.
-fn wanted_alerts(observed: &Observed) -> BTreeSet<(String, String, String)> {
+fn wanted_alerts(observed: &Observed) -> BTreeSet<NumberedAlert> {
     let mut wanted = BTreeSet::new();
     for ((developer, day), events) in by_day(observed) {
-        let mut raise =
-            |rule: &str| wanted.insert((rule.to_owned(), developer.to_owned(), day.to_owned()));
-        if events
-            .iter()
-            .any(|event| event.kind == "git.push" && parsed(event)["data"]["force"] == true)
-        {
-            raise("force-push");
-        }
+        let mut raise = |rule: &str, number: usize| {
+            wanted.insert((
+                rule.to_owned(),
+                developer.to_owned(),
+                day.to_owned(),
+                number,
+            ))
+        };
         let time = |event: &Value| {
             event["occurred_at"]
                 .as_str()
                 .and_then(|at| at.parse::<jiff::Timestamp>().ok())
         };
+        let mut minutes: Vec<i64> = events
+            .iter()
+            .filter(|event| event.kind == "git.push")
+            .map(|event| parsed(event))
+            .filter(|event| event["data"]["force"] == true)
+            .filter_map(|event| Some(time(&event)?.as_second().div_euclid(60)))
+            .collect();
+        minutes.sort_unstable();
+        let occasions = minutes.chunk_by(|one, next| next - one <= ONE_OCCASION);
+        for number in 0..occasions.count() {
+            raise("force-push", number);
+        }
         let mut builds: Vec<Value> = events
             .iter()
             .filter(|event| event.kind == "build.finished")
@@ -175,7 +194,7 @@ fn wanted_alerts(observed: &Observed) -> BTreeSet<(String, String, String)> {
             .windows(5)
             .any(|five| five.iter().all(|failed| *failed))
         {
-            raise("failing-builds");
+            raise("failing-builds", 0);
         }
     }
     wanted
@@ -184,7 +203,8 @@ fn wanted_alerts(observed: &Observed) -> BTreeSet<(String, String, String)> {
 /// An alert stands exactly when its rule holds; ALERTS has the newest revision, and none that is not.
 fn alerts(observed: &Observed, judgement: &mut Judgement) {
     let judged = |rule: &str| ["force-push", "failing-builds"].contains(&rule);
-    let mut standing = BTreeSet::new();
+    let mut standing: BTreeSet<NumberedAlert> = BTreeSet::new();
+    let mut numbers: BTreeMap<(String, String, String), usize> = BTreeMap::new();
     let mut ids = BTreeMap::new();
     for alert in &observed.alerts {
         let name = format!("alert {} ({} of {})", alert.id, alert.rule, alert.developer);
@@ -209,8 +229,10 @@ fn alerts(observed: &Observed, judgement: &mut Judgement) {
             alert.developer.clone(),
             alert.window.clone(),
         );
-        if alert.state == "raised" && judged(&alert.rule) && !standing.insert(key) {
-            judgement.doubled(&format!("{name} stands twice"));
+        if alert.state == "raised" && judged(&alert.rule) {
+            let number = numbers.entry(key.clone()).or_default();
+            standing.insert((key.0, key.1, key.2, *number));
+            *number += 1;
         }
     }
     let wanted = wanted_alerts(observed);
