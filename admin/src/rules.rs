@@ -41,7 +41,7 @@ pub enum RulesCommand {
     #[command(after_long_help = "Examples:
   devtrail rules test
   devtrail rules test my-rule.toml
-  devtrail export | devtrail rules test my-rule.toml --on -
+  devtrail rules test my-rule.toml --on me.ndjson
   devtrail rules test force-push late-night-work --on ada.ndjson --from 2026-03-01")]
     Test {
         /// Rule files (TOML), or names of built-in rules
