@@ -1,8 +1,9 @@
 //! The alert role: rules as data, evaluated on the windows that new events touch.
 //!
 //! `rules` reads rule files; `filter` and `measure` are their condition language. `windows` says which windows a job
-//! must evaluate, `hour_rules` is what is kept of each hour for them, `evaluate` evaluates them. All of that is pure.
-//! `outbox` publishes findings to the stream ALERTS, and `role` ties it to jobs.
+//! must evaluate, `hour_rules` is what is kept of each hour for them. `evaluate` evaluates them, and `episodes` those
+//! of rules that look at minutes. All of that is pure. `outbox` publishes findings to the stream ALERTS, and `role`
+//! ties it to jobs.
 
 mod check_examples;
 mod episodes;
