@@ -192,7 +192,7 @@ impl RuleCondition {
             Measure::Changes => {
                 let mut changes = None;
                 filter::each_text(event.record(), self.field(), |text| {
-                    ValueChanges::append(&mut changes, &Some(ValueChanges::one(text)));
+                    values::append(&mut changes, Some(ValueChanges::one(text)));
                 });
                 MeasuredCondition::Changes(changes)
             }
@@ -285,15 +285,15 @@ impl RuleCondition {
             }
             (M::Distinct(here), M::Distinct(there)) => here.append(there),
             (M::Repeated(here), M::Repeated(there)) => here.append(there),
-            (M::Changes(here), M::Changes(there)) => ValueChanges::append(here, there),
-            (M::Numbers(here), M::Numbers(there)) => FirstAndLast::append(here, there),
+            (M::Changes(here), M::Changes(there)) => values::append(here, *there),
+            (M::Numbers(here), M::Numbers(there)) => values::append(here, *there),
             (M::Slots(here), M::Slots(there)) => here.extend(there),
             (M::Days(here), M::Days(there)) => {
                 for (day, slots) in there {
                     here.entry(day.clone()).or_default().extend(slots);
                 }
             }
-            (M::Times(here), M::Times(there)) => Times::append(here, there),
+            (M::Times(here), M::Times(there)) => values::append(here, *there),
             (M::Streak(here), M::Streak(there)) => {
                 if let Some(runs) = self.runs() {
                     here.append(there, runs);

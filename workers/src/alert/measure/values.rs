@@ -105,6 +105,20 @@ impl RepeatedValues {
     }
 }
 
+/// What two stretches measured, of which one follows the other, joined.
+pub trait Join: Copy {
+    /// What both measured.
+    fn join(self, next: Self) -> Self;
+}
+
+/// Adds what a stretch that follows measured, if it measured anything.
+pub fn append<T: Join>(here: &mut Option<T>, next: Option<T>) {
+    *here = match (*here, next) {
+        (Some(here), Some(next)) => Some(here.join(next)),
+        (here, next) => here.or(next),
+    };
+}
+
 /// How often the value became another one from event to event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,18 +139,15 @@ impl ValueChanges {
             changes: 0,
         }
     }
+}
 
-    /// Adds what follows.
-    pub fn append(here: &mut Option<Self>, next: &Option<Self>) {
-        let Some(there) = next else { return };
-        *here = Some(match here {
-            None => *there,
-            Some(here) => Self {
-                first: here.first,
-                last: there.last,
-                changes: here.changes + there.changes + u64::from(here.last != there.first),
-            },
-        });
+impl Join for ValueChanges {
+    fn join(self, next: Self) -> Self {
+        Self {
+            first: self.first,
+            last: next.last,
+            changes: self.changes + next.changes + u64::from(self.last != next.first),
+        }
     }
 }
 
@@ -157,18 +168,18 @@ impl FirstAndLast {
         }
     }
 
-    /// Adds what follows.
-    pub fn append(here: &mut Option<Self>, next: &Option<Self>) {
-        let Some(there) = next else { return };
-        *here = Some(Self {
-            first: here.map_or(there.first, |here| here.first),
-            last: there.last,
-        });
-    }
-
     /// How much more the last is; 0 if it is less.
     pub fn increase(&self) -> u64 {
         self.last.saturating_sub(self.first)
+    }
+}
+
+impl Join for FirstAndLast {
+    fn join(self, next: Self) -> Self {
+        Self {
+            first: self.first,
+            last: next.last,
+        }
     }
 }
 
@@ -192,23 +203,19 @@ impl Times {
         }
     }
 
-    /// Adds what follows.
-    pub fn append(here: &mut Option<Self>, next: &Option<Self>) {
-        let Some(there) = next else { return };
-        *here = Some(match here {
-            None => *there,
-            Some(here) => Self {
-                first: here.first,
-                last: there.last,
-                longest_pause: (here.longest_pause)
-                    .max(there.longest_pause)
-                    .max(there.first.saturating_sub(here.last)),
-            },
-        });
-    }
-
     /// From the first to the last.
     pub fn span(&self) -> i64 {
         self.last.saturating_sub(self.first)
+    }
+}
+
+impl Join for Times {
+    fn join(self, next: Self) -> Self {
+        let between = next.first.saturating_sub(self.last);
+        Self {
+            first: self.first,
+            last: next.last,
+            longest_pause: (self.longest_pause).max(next.longest_pause).max(between),
+        }
     }
 }
